@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# What can be done here; each target is a script or another Makefile's.
+
+.DEFAULT_GOAL := help
+
+# host-soak: seconds to go on for.
+T ?= 60
+
+ifneq ($(filter host-soak,$(MAKECMDGOALS)),)
+ifeq ($(shell scripts/host-soak --check-seconds '$(subst ','\'',$(T))' && echo y),)
+$(error host-soak: T is a number of seconds from 1 to 86400, not '$(T)')
+endif
+endif
+
+.PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
+	clean
+
+help:
+	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
+	@echo 'make host-test          the engine in user space: build it and run every test'
+	@echo 'make host-soak T=N      random tests, threads and fuzzing for N seconds'
+	@echo 'make host-bugs          plant bugs in the engine; the tests must catch each'
+	@echo 'make host-coverage      lines and branches of the engine that the tests reach'
+	@echo 'make host-bench         count the instructions that the engine takes'
+	@echo 'make docs               Documentation/ as HTML, in build/docs'
+	@echo 'make clean              remove build/'
+
+setup:
+	@scripts/setup
+
+host-test:
+	@scripts/host-test
+
+host-soak:
+	@scripts/host-soak '$(T)'
+
+host-bugs:
+	@scripts/host-bugs
+
+host-coverage:
+	@scripts/host-coverage
+
+host-bench:
+	@scripts/host-bench
+
+docs:
+	@command -v sphinx-build >/dev/null || { \
+		echo 'docs: sphinx-build is missing: install package python3-sphinx' >&2; \
+		exit 1; }
+	@sphinx-build -q -W --keep-going -b html Documentation build/docs
+	@echo 'build/docs/index.html'
+
+clean:
+	rm -rf build

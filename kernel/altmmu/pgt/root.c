@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Roots: made for a key, shared by reference, invalidated all at once, emptied
+ * in steps, freed with their last user.
+ *
+ * The MMU itself holds one reference from when a root is made until it has been
+ * emptied.  So a root whose last reference goes maps nothing, and a root that
+ * still maps something stays on the list, where unmapping finds it.
+ */
+#include <linux/err.h>
+#include <linux/lockdep.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
+#include "walk.h"
+
+static bool pgt_root_in_space(const struct pgt_root *root, int space)
+{
+	return space == PGT_ANY_SPACE || root->space == space;
+}
+
+/* Needs the roots lock, unless the lock that excludes changes is held. */
+static struct pgt_root *pgt_root_find(struct pgt_mmu *mmu, int space, u32 role)
+{
+	struct pgt_root *root;
+
+	list_for_each_entry(root, &mmu->roots, link)
+		if (root->state == PGT_ROOT_VALID && root->space == space &&
+		    root->role == role && refcount_inc_not_zero(&root->refs))
+			return root;
+	return NULL;
+}
+
+struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
+			      const struct pgt_format *fmt, int levels,
+			      int space, u32 role, struct pgt_cache *cache)
+{
+	struct pgt_root *root;
+
+	lockdep_assert_held(mmu->lock);
+	if (levels < fmt->min_root_level || levels > fmt->max_root_level ||
+	    fmt->nonpresent != mmu->nonpresent)
+		return ERR_PTR(-EINVAL);
+
+	spin_lock(&mmu->roots_lock);
+	root = pgt_root_find(mmu, space, role);
+	if (root)
+		goto out;
+	if (!cache->root || !cache->nr) {
+		root = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	root = cache->root;
+	cache->root = NULL;
+	root->mmu = mmu;
+	root->fmt = fmt;
+	root->table = pgt_cache_pop(cache);
+	root->end = min(pgt_pages(levels + 1), fmt->max_gfn);
+	root->foreign_end = 0;
+	root->foreign_level = 0;
+	root->role = role;
+	root->space = space;
+	root->levels = levels;
+	root->state = PGT_ROOT_VALID;
+	refcount_set(&root->refs, 2);
+	atomic_long_inc(&mmu->tables);
+	pgt_env_account_table(root->table, 1);
+	/* Publishes all of the above to pgt_root_next(). */
+	list_add_tail_rcu(&root->link, &mmu->roots);
+out:
+	spin_unlock(&mmu->roots_lock);
+	return root;
+}
+
+static void pgt_root_free_cb(struct rcu_head *head)
+{
+	struct pgt_root *root = container_of(head, struct pgt_root, rcu);
+
+	pgt_table_free(root->table);
+	kfree(root);
+}
+
+/*
+ * The tables between the root and its foreign entries, which emptying leaves.
+ * Nobody can reach them: the root has no user, and vCPUs that had it loaded
+ * dropped all that they cached for it.
+ */
+static long pgt_root_unpin(struct pgt_root *root, struct list_head *tables)
+{
+	u64 *table = root->table;
+	long nr = 0;
+
+	for (int level = root->levels; level > root->foreign_level; level--) {
+		u64 link = READ_ONCE(table[0]);
+
+		if (!pgt_is_table(link, level))
+			break;
+		table = pgt_table_of(root->fmt, link);
+		pgt_env_account_table(table, -1);
+		list_add_tail(&virt_to_ptdesc(table)->pt_list, tables);
+		nr++;
+	}
+	return nr;
+}
+
+void pgt_root_put(struct pgt_root *root)
+{
+	struct pgt_mmu *mmu = root->mmu;
+	LIST_HEAD(pinned);
+	long nr = 1;
+
+	if (!refcount_dec_and_test(&root->refs))
+		return;
+
+	spin_lock(&mmu->roots_lock);
+	list_del_rcu(&root->link);
+	spin_unlock(&mmu->roots_lock);
+
+	if (root->foreign_end)
+		nr += pgt_root_unpin(root, &pinned);
+	pgt_tables_free_rcu(&pinned);
+	pgt_env_account_table(root->table, -1);
+	atomic_long_sub(nr, &mmu->tables);
+	/* Lockless walkers may still hold what pgt_root_next() showed them. */
+	call_rcu(&root->rcu, pgt_root_free_cb);
+}
+
+struct pgt_root *pgt_root_next(struct pgt_mmu *mmu, struct pgt_root *prev,
+			       int space, unsigned int states)
+{
+	struct pgt_root *root;
+
+	/*
+	 * Our reference keeps @prev on the list, so its link leads on.  RCU
+	 * keeps the roots behind it in memory until we have taken a reference
+	 * or gone past them.
+	 */
+	rcu_read_lock();
+	root = prev ? list_next_or_null_rcu(&mmu->roots, &prev->link,
+					    struct pgt_root, link) :
+		      list_first_or_null_rcu(&mmu->roots, struct pgt_root,
+					     link);
+	while (root) {
+		if (pgt_root_in_space(root, space) &&
+		    BIT(READ_ONCE(root->state)) & states &&
+		    refcount_inc_not_zero(&root->refs))
+			break;
+		root = list_next_or_null_rcu(&mmu->roots, &root->link,
+					     struct pgt_root, link);
+	}
+	rcu_read_unlock();
+
+	if (prev)
+		pgt_root_put(prev);
+	return root;
+}
+
+void pgt_roots_invalidate(struct pgt_mmu *mmu, int space)
+{
+	struct pgt_root *root;
+	bool any = false;
+
+	lockdep_assert_held_write(mmu->lock);
+	spin_lock(&mmu->roots_lock);
+	list_for_each_entry(root, &mmu->roots, link) {
+		if (root->state == PGT_ROOT_VALID &&
+		    pgt_root_in_space(root, space)) {
+			/*
+			 * Faults look at this under the lock that we hold for
+			 * writing: none maps in the root from here on.
+			 */
+			WRITE_ONCE(root->state, PGT_ROOT_INVALID);
+			any = true;
+		}
+	}
+	spin_unlock(&mmu->roots_lock);
+	if (any)
+		pgt_env_obsolete(mmu);
+}
+
+void pgt_roots_empty(struct pgt_mmu *mmu, enum pgt_mode mode, bool may_yield)
+{
+	struct pgt_root *root;
+	struct pgt_batch batch;
+
+	pgt_batch_begin(&batch, mmu, mode, may_yield);
+	batch.obsolete = true;
+	pgt_for_each_root(mmu, root, PGT_ANY_SPACE, PGT_INVALID_ROOTS) {
+		struct pgt_range all = { .end = ~0ULL };
+
+		pgt_zap_tables(&batch, root, &all);
+		pgt_batch_settle(&batch);
+		spin_lock(&mmu->roots_lock);
+		WRITE_ONCE(root->state, PGT_ROOT_EMPTIED);
+		spin_unlock(&mmu->roots_lock);
+		/* The MMU's reference; the loop has one of its own. */
+		pgt_root_put(root);
+	}
+	pgt_batch_end(&batch);
+}
+
+u64 *pgt_root_foreign(struct pgt_root *root, u64 end, unsigned int *nr,
+		      struct pgt_cache *cache)
+{
+	const struct pgt_format *fmt = root->fmt;
+	u64 *entry = ERR_PTR(-EINVAL);
+	struct pgt_batch batch;
+	struct pgt_pos pos;
+	int target = 1;
+
+	lockdep_assert_held_write(root->mmu->lock);
+	if (root->foreign_end || !end || end & (end - 1) || end >= root->end)
+		return entry;
+	/* As few entries as possible, so as high up as possible. */
+	while (end >= pgt_pages(target + 1))
+		target++;
+
+	pgt_batch_begin(&batch, root->mmu, PGT_EXCLUSIVE, false);
+	rcu_read_lock();
+	pgt_pos_in(&pos, root->table, 0, root->levels);
+	for (;;) {
+		pgt_pos_dive(&pos, fmt, 0, target);
+		if (pos.level == target)
+			break;
+		if (!pgt_is_empty(fmt, pos.old))
+			goto out;
+		if (pgt_link_table(&batch, fmt, &pos, 0, cache)) {
+			entry = ERR_PTR(-ENOMEM);
+			goto out;
+		}
+	}
+	entry = pos.entry;
+	root->foreign_level = target;
+	root->foreign_end = end;
+	*nr = end / pgt_pages(target);
+out:
+	rcu_read_unlock();
+	pgt_batch_end(&batch);
+	return entry;
+}
+
+void pgt_mmu_destroy(struct pgt_mmu *mmu)
+{
+	write_lock(mmu->lock);
+	pgt_roots_invalidate(mmu, PGT_ANY_SPACE);
+	pgt_roots_empty(mmu, PGT_EXCLUSIVE, true);
+	write_unlock(mmu->lock);
+	rcu_barrier();
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unmapping: leaves, tables, and what becomes of the entries of a table that is
+ * no longer a part of the tree.
+ */
+#include "walk.h"
+
+/* Add the leaf that @pos was found to hold to what is known of its table. */
+void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
+		     const struct pgt_pos *pos)
+{
+	u64 state = fmt->accessed | fmt->dirty | fmt->write | fmt->mmu_writable;
+	u64 leaf = pos->old;
+	u64 like;
+
+	if (pgt_is_tracked(fmt, leaf))
+		leaf = pgt_untrack(fmt, leaf);
+	if (!gather->model) {
+		gather->model = leaf;
+		gather->model_gfn = pos->gfn;
+		gather->uniform = true;
+		gather->write = true;
+	}
+	like = (gather->model ^ leaf) & ~(fmt->addr | state);
+	if (pos->level > 1)
+		like |= (gather->model ^ leaf) & fmt->pat_huge;
+	if (like || pgt_leaf_pfn(fmt, leaf, pos->level) - pos->gfn !=
+		    pgt_leaf_pfn(fmt, gather->model, pos->level) -
+		    gather->model_gfn)
+		gather->uniform = false;
+	gather->accessed |= pgt_is_accessed(fmt, pos->old);
+	gather->dirty |= !!(leaf & fmt->dirty);
+	gather->write &= !!(pos->old & fmt->write);
+	gather->mmu_writable |= !!(leaf & fmt->mmu_writable);
+}
+
+/**
+ * pgt_unlink_table() - take apart a table that the tree no longer links
+ * @batch:	takes the tables
+ * @fmt:	their format
+ * @table:	the table, whose link has been replaced
+ * @gfn:	first gfn below it
+ * @level:	level of its entries
+ * @gather:	what its leaves were, those of tables below included; or NULL
+ *
+ * Every entry is exchanged for a frozen one: a CPU with the link cached may set
+ * accessed and dirty bits until the invalidation, and lockless paths and faults
+ * that came here before the link was cut may try to change entries.  They fail,
+ * or are before us and their change is taken along.
+ */
+void pgt_unlink_table(struct pgt_batch *batch, const struct pgt_format *fmt,
+		      u64 *table, u64 gfn, int level,
+		      struct pgt_gather *gather)
+{
+	bool alone = batch->mode == PGT_EXCLUSIVE || batch->obsolete;
+	struct pgt_pos pos = { .entry = table, .gfn = gfn, .level = level };
+
+	for (int i = 0; i < PGT_ENTRIES; i++) {
+		/* Only a fault fills an empty entry, and none can be here. */
+		if (alone && pgt_is_empty(fmt, READ_ONCE(*pos.entry)))
+			goto next;
+		/*
+		 * If somebody else froze the entry it is about to be thawed or
+		 * filled; what it becomes then is ours to take.
+		 */
+		while (pgt_change(batch, fmt, &pos, fmt->frozen, PGT_STRIP) &&
+		       pgt_is_frozen(fmt, pos.old))
+			pgt_batch_wait(batch);
+		if (pgt_is_table(pos.old, level))
+			pgt_unlink_table(batch, fmt,
+					 pgt_table_of(fmt, pos.old), pos.gfn,
+					 level - 1, gather);
+		if (gather && pgt_is_leaf(pos.old, level))
+			pgt_gather_leaf(gather, fmt, &pos);
+		else if (gather && pgt_is_table(pos.old, level))
+			gather->uniform = false;
+next:
+		pos.entry++;
+		pos.gfn += pgt_pages(level);
+	}
+	virt_to_ptdesc(table)->pt_index = 0;
+	list_add_tail(&virt_to_ptdesc(table)->pt_list, &batch->unlinked);
+}
+
+void pgt_zap_leaves(struct pgt_batch *batch, struct pgt_root *root,
+		    struct pgt_range *range)
+{
+	struct pgt_walk w;
+
+	lockdep_assert_held_write(root->mmu->lock);
+	pgt_enter(batch, root, range);
+	pgt_for_each(&w, root, range, 1) {
+		if (pgt_walk_rest(&w, batch))
+			continue;
+		if (pgt_is_leaf(w.pos.old, w.pos.level))
+			pgt_change(batch, w.fmt, &w.pos, w.fmt->nonpresent,
+				   PGT_TAKE);
+	}
+	pgt_leave(range);
+}
+
+/* Unlink the table that the walk is at; nobody can map there meanwhile. */
+static void pgt_zap_table(struct pgt_batch *batch, struct pgt_walk *w)
+{
+	u64 *table = pgt_table_of(w->fmt, w->pos.old);
+
+	pgt_change(batch, w->fmt, &w->pos, w->fmt->nonpresent, PGT_TAKE);
+	pgt_unlink_table(batch, w->fmt, table, w->pos.gfn, w->pos.level - 1,
+			 NULL);
+	w->pos.old = w->fmt->nonpresent;
+}
+
+static bool pgt_is_within(const struct pgt_walk *w,
+			  const struct pgt_range *range)
+{
+	return w->pos.gfn >= range->start &&
+	       w->pos.gfn >= w->root->foreign_end &&
+	       w->pos.gfn + pgt_pages(w->pos.level) <= range->end;
+}
+
+/* Zap what entries at @level or above lead to, but for the tables above. */
+static void pgt_zap_level(struct pgt_batch *batch, struct pgt_root *root,
+			  struct pgt_range range, int level)
+{
+	struct pgt_walk w;
+
+	pgt_for_each(&w, root, &range, level) {
+		if (pgt_walk_rest(&w, batch))
+			continue;
+		if (pgt_is_table(w.pos.old, w.pos.level)) {
+			if (w.pos.level == level && pgt_is_within(&w, &range))
+				pgt_zap_table(batch, &w);
+		} else if (!pgt_is_empty(w.fmt, w.pos.old)) {
+			pgt_change(batch, w.fmt, &w.pos, w.fmt->nonpresent,
+				   PGT_TAKE);
+		}
+	}
+}
+
+void pgt_zap_tables(struct pgt_batch *batch, struct pgt_root *root,
+		    struct pgt_range *range)
+{
+	if (!batch->obsolete)
+		lockdep_assert_held_write(root->mmu->lock);
+	pgt_enter(batch, root, range);
+	/*
+	 * The first round takes the tables that have nothing but leaves, a
+	 * table a step, each next one tables that the one before has emptied.
+	 * Only tables that the range covers in part are left for the last.
+	 */
+	for (int level = 2; level <= root->levels; level++)
+		pgt_zap_level(batch, root, *range, level);
+	pgt_zap_level(batch, root, *range, 1);
+	pgt_leave(range);
+}
+
+bool pgt_zap_nx_table(struct pgt_batch *batch, struct pgt_root *root,
+		      struct pgt_range *range)
+{
+	struct pgt_walk w;
+	bool found = false;
+
+	pgt_enter(batch, root, range);
+	if (batch->nr_frozen == PGT_BATCH_FROZEN)
+		pgt_batch_settle(batch);
+	pgt_for_each(&w, root, range, 2) {
+		u64 *table;
+		u64 link;
+
+		if (found)
+			break;
+		if (pgt_walk_rest(&w, batch) || pgt_walk_frozen(&w, batch))
+			continue;
+		link = w.pos.old;
+		if (!pgt_is_table(link, w.pos.level) ||
+		    !(link & w.fmt->nx_disallowed))
+			continue;
+		if (batch->mode == PGT_EXCLUSIVE) {
+			pgt_zap_table(batch, &w);
+			found = true;
+			continue;
+		}
+		if (!pgt_change(batch, w.fmt, &w.pos, w.fmt->frozen,
+				PGT_REPLACE)) {
+			pgt_walk_again(&w);
+			continue;
+		}
+		table = pgt_table_of(w.fmt, link);
+		pgt_unlink_table(batch, w.fmt, table, w.pos.gfn,
+				 w.pos.level - 1, NULL);
+		w.pos.old = w.fmt->frozen;
+		pgt_batch_freeze(batch, table, &w.pos);
+		found = true;
+	}
+	rcu_read_unlock();
+	range->start = max(range->start, w.gfn);
+	return found;
+}

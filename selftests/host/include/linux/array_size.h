@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Stand-in: see linux/kernel.h. */
+#ifndef HOST_LINUX_ARRAY_SIZE_H
+#define HOST_LINUX_ARRAY_SIZE_H
+
+#include <linux/kernel.h>
+
+#endif /* HOST_LINUX_ARRAY_SIZE_H */
