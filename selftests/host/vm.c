@@ -410,9 +410,12 @@ int vm_map(struct vcpu *vcpu, u64 gfn, int level, u8 access, u8 want)
 	int ret;
 
 	vm_refill(vcpu);
+	vm.faulting++;
 	seq = READ_ONCE(vm.seq);
-	if (READ_ONCE(frame->absent))
-		return -EFAULT;
+	if (READ_ONCE(frame->absent)) {
+		ret = -EFAULT;
+		goto out;
+	}
 	map.level = min(level, vm_max_level(gfn));
 	map.pfn = DATA_PFN_BASE + READ_ONCE(frame->stride) * VM_STRIDE + gfn;
 	map.host_writable = !READ_ONCE(frame->readonly);
@@ -427,8 +430,10 @@ int vm_map(struct vcpu *vcpu, u64 gfn, int level, u8 access, u8 want)
 	/* With the log on only who writes may write. */
 	if (!map.host_writable || (map.log && !(want & PGT_W)))
 		map.access &= ~PGT_W;
-	if (want & ~map.access)
-		return -EFAULT;
+	if (want & ~map.access) {
+		ret = -EFAULT;
+		goto out;
+	}
 	if (map.host_writable && access & PGT_W) {
 		map.mmu_writable = true;
 		data_set_dirty(vm_folio(map.pfn));
@@ -448,6 +453,8 @@ int vm_map(struct vcpu *vcpu, u64 gfn, int level, u8 access, u8 want)
 			  (unsigned long long)gfn, ret);
 	if (vm.prefetch_on_map)
 		cpu_prefetch(&vcpu->cpu, gfn);
+out:
+	vm.faulting--;
 	return ret;
 }
 
