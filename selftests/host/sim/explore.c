@@ -523,6 +523,21 @@ void cpu_relax(void)
 	switch_to_task(list[(decide(nr, false) + first) % nr]);
 }
 
+void sim_give_way(void)
+{
+	u8 list[SIM_MAX_TASKS];
+	unsigned int nr, first;
+
+	if (!sim_in_task || sim_context == SIM_CALLBACK)
+		return;
+	step();
+	nr = list_tasks(list);
+	if (!nr)
+		stuck();
+	first = nr > 1 && list[0] == sim_task;
+	switch_to_task(list[first + decide(nr - first, false)]);
+}
+
 void sim_yield(void)
 {
 	if (sim_in_task && sim_context != SIM_CALLBACK)

@@ -34,6 +34,8 @@ void sim_wait(bool (*ready)(const void *what), const void *what);
 bool sim_waited_for(const void *what);
 /* Something has changed that a spinning task may wait for. */
 void sim_progress(void);
+/* Let another task run, if one can. */
+void sim_give_way(void);
 /* need_resched() in a task. */
 bool sim_resched(void);
 

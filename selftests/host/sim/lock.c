@@ -77,10 +77,11 @@ static void run_callbacks(void)
 }
 
 /*
- * Nested sections are nobody else's business.  Entering and leaving are reads:
- * in which order two tasks do so makes no difference, only whether they do it
- * before or after a call_rcu(), which is a write.  Leaving may run a callback
- * that is pending, and so may call_rcu().
+ * Nested sections are nobody else's business.  Entering is a read: in which
+ * order two tasks do so makes no difference, only whether they do it before or
+ * after a call_rcu(), which is a write.  Leaving is no point.  It may run
+ * callbacks, as call_rcu() may; but who is in a section can't reach what they
+ * free, and who is in none is interrupted before his own access to it.
  */
 void rcu_read_lock(void)
 {
@@ -95,8 +96,6 @@ void rcu_read_unlock(void)
 
 	if (!sim_rcu_depth[sim_context])
 		host_fail("lockdep", "rcu_read_unlock() out of a section");
-	if (sim_rcu_depth[sim_context] == 1)
-		sim_point(&pending, pending ? SIM_FREE : SIM_READ);
 	if (--sim_rcu_depth[sim_context])
 		return;
 	for (head = pending; head; head = head->next)
@@ -113,7 +112,7 @@ static void queue_callback(struct rcu_head *head, rcu_callback_t func)
 {
 	struct rcu_head *other;
 
-	sim_point(&pending, SIM_FREE);
+	sim_point(&pending, SIM_WRITE);
 	for (other = pending; other; other = other->next) {
 		if (other == head)
 			host_fail("double-free", "call_rcu() twice for one");
@@ -371,13 +370,14 @@ int cond_resched(void)
 	return 1;
 }
 
+/* The kernel's locks are fair: who waits is served before we have it again. */
 int cond_resched_rwlock_read(rwlock_t *lock)
 {
 	lockdep_assert_held_read(lock);
 	if (!rwlock_needbreak(lock) && !need_resched())
 		return 0;
 	read_unlock(lock);
-	sim_yield();
+	sim_give_way();
 	read_lock(lock);
 	return 1;
 }
@@ -388,7 +388,7 @@ int cond_resched_rwlock_write(rwlock_t *lock)
 	if (!rwlock_needbreak(lock) && !need_resched())
 		return 0;
 	write_unlock(lock);
-	sim_yield();
+	sim_give_way();
 	write_lock(lock);
 	return 1;
 }
