@@ -5,9 +5,9 @@
  * Each test is a pair, by name: race.zap+write.  Two tasks run one operation
  * each, from each state of the tables that either of them is about, on at most
  * two pages at the edge of a table.  All schedules with at most three
- * preemptions are run (two, where one of them takes a whole table apart, which is
- * no small case any more; one, where both do); then some drawn at random, with
- * the hardware as a third task: a CPU that goes on using what it has cached.
+ * preemptions are run (one, where both operations take a whole table apart, which
+ * is no small case any more); then some drawn at random, with the hardware as a
+ * third task: a CPU that goes on using what it has cached.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,18 +27,12 @@
 #define RACE_GFNS	1024
 #define RACE_GEN	7
 
-/*
- * Preemptions: of operations on single entries, and of those that take a whole
- * table apart, entry by entry.  With the address sanitizer all is slower, and
- * the point is another one.
- */
+/* With the address sanitizer all is slower, and the point is another one. */
 #ifdef HOST_ASAN
 #define RACE_PREEMPTIONS	1
-#define RACE_PREEMPTIONS_TABLE	1
 #define RACE_RANDOM		50
 #else
 #define RACE_PREEMPTIONS	3
-#define RACE_PREEMPTIONS_TABLE	2
 #define RACE_RANDOM		1000
 #endif
 
@@ -323,7 +317,8 @@ static const struct race_op race_ops[] = {
 	{ "write", op_write, { STATE_EMPTY, STATE_SMALL }, 2, IS_MEMORY },
 	{ "fix", op_write, { STATE_LOGGED, STATE_OLD }, 2, IS_MEMORY },
 	{ "exec", op_exec, { STATE_NX, STATE_HUGE }, 2, IS_MEMORY },
-	{ "map", op_map, { STATE_PART, STATE_EMPTY }, 2, IS_MEMORY | WHOLE_TABLE },
+	{ "map", op_map, { STATE_PART, STATE_EMPTY }, 2,
+	  IS_MEMORY | WHOLE_TABLE },
 	{ "run", op_run, { STATE_EMPTY }, 1, IS_MEMORY },
 	{ "age", op_age, { STATE_SMALL, STATE_HUGE }, 2, 0 },
 	{ "dump", op_dump, { STATE_SMALL, STATE_MMIO }, 2, 0 },
@@ -335,7 +330,8 @@ static const struct race_op race_ops[] = {
 	  IS_MEMORY | SLOTS_LOCK },
 	{ "harvest", op_harvest, { STATE_LOGGED }, 1, IS_MEMORY | SLOTS_LOCK },
 	{ "split", op_split, { STATE_HUGE }, 1, IS_MEMORY | WHOLE_TABLE },
-	{ "collapse", op_collapse, { STATE_PART }, 1, IS_MEMORY | SLOTS_LOCK | WHOLE_TABLE },
+	{ "collapse", op_collapse, { STATE_PART }, 1,
+	  IS_MEMORY | SLOTS_LOCK | WHOLE_TABLE },
 	{ "zap-nx", op_zap_nx, { STATE_NX }, 1, IS_MEMORY | WHOLE_TABLE },
 	{ "invalidate", op_invalidate, { STATE_SMALL, STATE_HUGE }, 2,
 	  SLOTS_LOCK | WHOLE_TABLE },
@@ -381,8 +377,6 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 	struct sim_stats stats;
 	char name[64];
 
-	if ((race_first->flags | race_second->flags) & WHOLE_TABLE)
-		bound = RACE_PREEMPTIONS_TABLE;
 	if (race_first->flags & race_second->flags & WHOLE_TABLE)
 		bound = 1;
 	snprintf(name, sizeof(name), "%s,%s,all", setup->config->name,

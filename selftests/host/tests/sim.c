@@ -14,6 +14,8 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 
+#include <stdlib.h>
+
 #include "sim/explore.h"
 #include "sim/mem.h"
 #include "test.h"
@@ -923,3 +925,22 @@ HOST_TEST(sim, random_series)
 	sim_explore_random(&c, 1, 20000, &again);
 	HOST_EQ(first.points, again.points);
 }
+
+#ifdef HOST_ASAN
+int __lsan_do_recoverable_leak_check(void);
+
+static void lose_memory(void *arg)
+{
+	void *volatile lost = malloc(77);
+
+	lost = NULL;
+	if (__lsan_do_recoverable_leak_check())
+		host_fail("leak", "%p is lost, and that is known", lost);
+}
+
+/* The sanitizer that main.c asks at the end of each test is awake. */
+HOST_TEST(sim, lost_memory)
+{
+	host_must_fail("leak", lose_memory, NULL);
+}
+#endif
