@@ -163,10 +163,7 @@ void pgt_env_account_table(void *table, int nr)
 #ifdef CONFIG_ALTMMU_PGT_TRACE
 void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new)
 {
-	if (host_verbose())
-		host_note("change gfn %#llx level %d %#llx -> %#llx",
-			  (unsigned long long)gfn, level,
-			  (unsigned long long)old, (unsigned long long)new);
+	vm.traced = (struct vm_trace){ vm.traced.nr + 1, gfn, level, old, new };
 }
 #endif
 
@@ -235,6 +232,7 @@ void vm_create(const struct vm_config *config, unsigned int nr_cpus,
 	vm.tables = 0;
 	vm.flushes = 0;
 	vm.obsoletes = 0;
+	vm.traced = (struct vm_trace){ };
 	vm.log_dirty = NULL;
 	vm.max_level = NULL;
 	vm.frame = vm_frames;

@@ -56,6 +56,15 @@ struct vm_frame {
 	u8 harvesting;		/* taken from the log, not copied yet */
 };
 
+/* The last change that the engine has traced, and how many there were. */
+struct vm_trace {
+	u64 nr;
+	u64 gfn;
+	int level;
+	u64 old;
+	u64 new;
+};
+
 struct vcpu {
 	struct vm *vm;
 	struct cpu cpu;
@@ -81,6 +90,8 @@ struct vcpu {
  * @faulting:	faults in progress (SRCU's part)
  * @tables:	as counted by pgt_env_account_table()
  * @flushes:	calls of pgt_env_flush()
+ * @obsoletes:	calls of pgt_env_obsolete()
+ * @traced:	what the engine has traced
  * @flush_start: of the last of them
  * @flush_end:	of the last of them
  * @log_dirty:	instead of the VM's own log, or NULL
@@ -110,6 +121,7 @@ struct vm {
 	long tables;
 	u64 flushes;
 	u64 obsoletes;
+	struct vm_trace traced;
 	u64 flush_start;
 	u64 flush_end;
 	void (*log_dirty)(struct pgt_root *root, u64 gfn);

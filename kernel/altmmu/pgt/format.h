@@ -102,7 +102,7 @@ struct pgt_host {
  * @dirty:	set by the CPU on a write
  * @addr:	the physical address, without encryption bits
  * @me:		set in an encrypted leaf
- * @memtype:	the memory type of a 4K leaf, contiguous from @memtype_shift
+ * @memtype:	the memory type of a leaf, as far as it is in one place
  * @pat_small:	the PAT bit of a 4K leaf, where it is apart from @memtype
  * @pat_huge:	the PAT bit of a huge leaf
  * @host_writable: software: the host maps the page writable
@@ -111,6 +111,7 @@ struct pgt_host {
  * @nx_disallowed: software, in table links: the table is there only because
  *		the NX-huge-page mitigation forbade a huge leaf
  * @track_save:	rights that access tracking saves (shifted up by @track_shift)
+ * @memtype_shift: lowest bit of @memtype
  * @track_shift: distance from a right to the place where it is saved
  * @track_set:	set when an access-tracked leaf is given back to the CPU
  * @lose:	bits whose loss makes cached translations stale

@@ -880,6 +880,32 @@ HOST_TEST(ops, three_levels)
 	destroy();
 }
 
+/* Each change of an entry is traced once, as it was made. */
+OPS_TEST(trace)
+{
+	u64 was, is;
+	int level;
+
+	create(config, 2048, 1);
+	vm_write(0, 7);
+	was = entry(7, &level);
+	vm.traced.nr = 0;
+	vm_wrprot(7, 8, false, PGT_SHARED);
+	is = entry(7, &level);
+	HOST_EQ(vm.traced.nr, 1);
+	HOST_EQ(vm.traced.gfn, 7);
+	HOST_EQ(vm.traced.level, 1);
+	HOST_EQ(vm.traced.old, was);
+	HOST_EQ(vm.traced.new, is);
+	/* Nothing changes, nothing is traced. */
+	vm_wrprot(7, 8, false, PGT_SHARED);
+	HOST_EQ(vm.traced.nr, 1);
+	/* A table, and the leaf in it. */
+	vm_map(&vm.vcpu[0], 1024, 1, vm.access, PGT_R);
+	HOST_EQ(vm.traced.nr, 3);
+	destroy();
+}
+
 HOST_TEST(ops, table_metadata)
 {
 	/* Nothing beside what every page has: struct ptdesc is struct page. */

@@ -118,8 +118,6 @@ static void race_check(void *ctx)
 {
 	vm_check_log();
 	for (unsigned int i = 0; i < vm.nr_cpus; i++) {
-		if (((struct race_setup *)ctx)->state == STATE_MMIO)
-			break;
 		vm_write(i, G0);
 		vm_read(i, G1);
 		vm_write(i, G1);
@@ -222,6 +220,29 @@ static void op_zap_open(unsigned int self)
 	vm_unmap(G0, G1 + 1, self + 1, true, true);
 }
 
+static void op_zap_tables(unsigned int self)
+{
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	write_lock(&vm.lock);
+	pgt_batch_begin(&batch, &vm.mmu, PGT_EXCLUSIVE, true);
+	pgt_for_each_root(&vm.mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS) {
+		struct pgt_range range = { 0, G1 };
+
+		pgt_zap_tables(&batch, root, &range);
+	}
+	pgt_batch_end(&batch);
+	write_unlock(&vm.lock);
+}
+
+/* A vCPU that drops its root and comes back. */
+static void op_reload(unsigned int self)
+{
+	vm_unload(&vm.vcpu[self]);
+	vm_load(&vm.vcpu[self]);
+}
+
 static void op_track(unsigned int self)
 {
 	vm_wrprot(G0, G0 + 1, true, PGT_EXCLUSIVE);
@@ -230,6 +251,15 @@ static void op_track(unsigned int self)
 static void op_wrprot(unsigned int self)
 {
 	vm_wrprot(G0, G1 + 1, false, PGT_SHARED);
+}
+
+/* The same by dirty bits, as with page-modification logging. */
+static void op_clear(unsigned int self)
+{
+	for (unsigned int i = 0; i < vm.nr_cpus; i++)
+		vm.vcpu[i].cpu.pml = true;
+	vm.pml = true;
+	vm_log_start(G0, G1 + 1);
 }
 
 static void op_log(unsigned int self)
@@ -298,11 +328,8 @@ static void op_expire(unsigned int self)
  * changes of memslots and of dirty logging are made under KVM's slots_lock.
  */
 #define SLOTS_LOCK	BIT(0)
-/* Guests do not use MMIO and memory at one gfn, between two updates of slots. */
-#define IS_MEMORY	BIT(1)
-#define IS_MMIO		BIT(2)
 /* Touches every entry of a table. */
-#define WHOLE_TABLE	BIT(3)
+#define WHOLE_TABLE	BIT(1)
 
 struct race_op {
 	const char *name;
@@ -313,30 +340,31 @@ struct race_op {
 };
 
 static const struct race_op race_ops[] = {
-	{ "read", op_read, { STATE_EMPTY, STATE_OLD }, 2, IS_MEMORY },
-	{ "write", op_write, { STATE_EMPTY, STATE_SMALL }, 2, IS_MEMORY },
-	{ "fix", op_write, { STATE_LOGGED, STATE_OLD }, 2, IS_MEMORY },
-	{ "exec", op_exec, { STATE_NX, STATE_HUGE }, 2, IS_MEMORY },
-	{ "map", op_map, { STATE_PART, STATE_EMPTY }, 2,
-	  IS_MEMORY | WHOLE_TABLE },
-	{ "run", op_run, { STATE_EMPTY }, 1, IS_MEMORY },
+	{ "read", op_read, { STATE_EMPTY, STATE_OLD }, 2, 0 },
+	{ "write", op_write, { STATE_EMPTY, STATE_SMALL }, 2, 0 },
+	{ "fix", op_write, { STATE_LOGGED, STATE_OLD }, 2, 0 },
+	{ "exec", op_exec, { STATE_NX, STATE_HUGE }, 2, 0 },
+	{ "map", op_map, { STATE_PART, STATE_EMPTY }, 2, WHOLE_TABLE },
+	{ "run", op_run, { STATE_EMPTY }, 1, 0 },
 	{ "age", op_age, { STATE_SMALL, STATE_HUGE }, 2, 0 },
 	{ "dump", op_dump, { STATE_SMALL, STATE_MMIO }, 2, 0 },
-	{ "zap", op_zap, { STATE_SMALL, STATE_HUGE }, 2, IS_MEMORY },
-	{ "zap-open", op_zap_open, { STATE_SMALL }, 1, IS_MEMORY },
-	{ "track", op_track, { STATE_SMALL, STATE_LOGGED }, 2, IS_MEMORY },
-	{ "wrprot", op_wrprot, { STATE_SMALL }, 1, IS_MEMORY | SLOTS_LOCK },
-	{ "log", op_log, { STATE_SMALL, STATE_OLD }, 2,
-	  IS_MEMORY | SLOTS_LOCK },
-	{ "harvest", op_harvest, { STATE_LOGGED }, 1, IS_MEMORY | SLOTS_LOCK },
-	{ "split", op_split, { STATE_HUGE }, 1, IS_MEMORY | WHOLE_TABLE },
+	{ "zap", op_zap, { STATE_SMALL, STATE_HUGE }, 2, 0 },
+	{ "zap-open", op_zap_open, { STATE_SMALL }, 1, 0 },
+	{ "zap-tables", op_zap_tables, { STATE_SMALL }, 1, WHOLE_TABLE },
+	{ "reload", op_reload, { STATE_SMALL }, 1, 0 },
+	{ "track", op_track, { STATE_SMALL, STATE_LOGGED }, 2, 0 },
+	{ "wrprot", op_wrprot, { STATE_SMALL }, 1, SLOTS_LOCK },
+	{ "log", op_log, { STATE_SMALL, STATE_OLD }, 2, SLOTS_LOCK },
+	{ "clear", op_clear, { STATE_SMALL }, 1, SLOTS_LOCK },
+	{ "harvest", op_harvest, { STATE_LOGGED }, 1, SLOTS_LOCK },
+	{ "split", op_split, { STATE_HUGE }, 1, WHOLE_TABLE },
 	{ "collapse", op_collapse, { STATE_PART }, 1,
-	  IS_MEMORY | SLOTS_LOCK | WHOLE_TABLE },
-	{ "zap-nx", op_zap_nx, { STATE_NX }, 1, IS_MEMORY | WHOLE_TABLE },
+	  SLOTS_LOCK | WHOLE_TABLE },
+	{ "zap-nx", op_zap_nx, { STATE_NX }, 1, WHOLE_TABLE },
 	{ "invalidate", op_invalidate, { STATE_SMALL, STATE_HUGE }, 2,
 	  SLOTS_LOCK | WHOLE_TABLE },
-	{ "mmio", op_mmio, { STATE_EMPTY, STATE_MMIO }, 2, IS_MMIO },
-	{ "expire", op_expire, { STATE_MMIO }, 1, IS_MMIO },
+	{ "mmio", op_mmio, { STATE_EMPTY, STATE_MMIO }, 2, 0 },
+	{ "expire", op_expire, { STATE_MMIO }, 1, 0 },
 };
 
 static const struct race_op *race_first, *race_second;
@@ -429,9 +457,6 @@ static void race_test(void)
 		if (i % 3 >= op->nr_states || done[state])
 			continue;
 		done[state] = true;
-		if (state == STATE_MMIO &&
-		    (race_first->flags | race_second->flags) & IS_MEMORY)
-			continue;
 		for (int c = 0; c < 2; c++) {
 			struct race_setup setup = { config[c], state };
 
@@ -444,15 +469,6 @@ static void race_test(void)
 	host_note("%llu schedules", (unsigned long long)schedules);
 }
 
-/* Whether KVM could run both at a time. */
-static bool race_may(const struct race_op *a, const struct race_op *b)
-{
-	if (a->flags & b->flags & SLOTS_LOCK)
-		return false;
-	return !(a->flags & IS_MMIO && b->flags & IS_MEMORY) &&
-	       !(a->flags & IS_MEMORY && b->flags & IS_MMIO);
-}
-
 __attribute__((__constructor__))
 static void race_register(void)
 {
@@ -463,7 +479,7 @@ static void race_register(void)
 
 	for (unsigned int a = 0; a < ARRAY_SIZE(race_ops); a++) {
 		for (unsigned int b = a; b < ARRAY_SIZE(race_ops); b++) {
-			if (!race_may(&race_ops[a], &race_ops[b]))
+			if (race_ops[a].flags & race_ops[b].flags & SLOTS_LOCK)
 				continue;
 			snprintf(names[nr], sizeof(names[nr]), "race.%s+%s",
 				 race_ops[a].name, race_ops[b].name);
