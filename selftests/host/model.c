@@ -1761,7 +1761,7 @@ static bool model_join(struct model_at *at, struct model_entry *page)
 		    e->encrypted != first->encrypted)
 			return false;
 		page->write &= e->write;
-		page->mmu_writable |= e->mmu_writable;
+		page->mmu_writable &= e->mmu_writable;
 		page->dirty |= e->dirty;
 		page->accessed |= e->accessed;
 	}
@@ -1859,7 +1859,7 @@ static void model_op_mmio(struct model_batch *b, struct model_root *root)
 	if (!m.host->mmio_value || gfn >= m.fmt->mmio_gfn_max)
 		want = -EOPNOTSUPP;
 	else if (gen & PGT_GEN_IN_PROGRESS)
-		want = -EAGAIN;
+		want = -EBUSY;
 	else
 		want = model_map_allowed(root, gfn,
 					 (struct model_span){ gfn, gfn + 1 },
@@ -2158,6 +2158,7 @@ static void model_resched(bool on)
 
 #define EXCLUSIVE	BIT(0)	/* wants the lock so */
 #define OPEN		BIT(1)	/* may be in an open batch */
+#define LEFT		BIT(2)	/* leaves an invalidated root alone */
 
 static const struct model_op {
 	const char *name;
@@ -2181,20 +2182,20 @@ static const struct model_op {
 	{ "lookup", model_op_lookup, OPEN },
 	{ "zap_leaves", model_op_zap_leaves, EXCLUSIVE | OPEN },
 	{ "zap_tables", model_op_zap_tables, EXCLUSIVE | OPEN },
-	{ "zap_nx_table", model_op_zap_nx, 0 },
-	{ "wrprot", model_op_wrprot, 0 },
-	{ "wrprot", model_op_wrprot, 0 },
-	{ "clear_dirty", model_op_clear_dirty, 0 },
+	{ "zap_nx_table", model_op_zap_nx, LEFT },
+	{ "wrprot", model_op_wrprot, LEFT },
+	{ "wrprot", model_op_wrprot, LEFT },
+	{ "clear_dirty", model_op_clear_dirty, LEFT },
 	{ "clear_dirty_mask", model_op_clear_mask, EXCLUSIVE },
 	{ "age", model_op_age, OPEN },
 	{ "age", model_op_age, OPEN },
-	{ "split", model_op_split, 0 },
-	{ "split", model_op_split, 0 },
-	{ "collapse", model_op_collapse, 0 },
-	{ "collapse", model_op_collapse, 0 },
+	{ "split", model_op_split, LEFT },
+	{ "split", model_op_split, LEFT },
+	{ "collapse", model_op_collapse, LEFT },
+	{ "collapse", model_op_collapse, LEFT },
 	{ "map_mmio", model_op_mmio, 0 },
 	{ "lookup_mmio", model_op_lookup_mmio, OPEN },
-	{ "expire_mmio", model_op_expire, 0 },
+	{ "expire_mmio", model_op_expire, LEFT },
 	{ "dump", model_op_dump, OPEN },
 };
 
@@ -2215,6 +2216,44 @@ static struct model_root *model_pick(u8 byte)
 	return first;
 }
 
+/* Operations that find nothing to do in an invalidated root. */
+static void model_op_left(struct model_batch *b, struct model_root *root)
+{
+	struct model_span span = model_range();
+
+	for (int i = 0; i < 6; i++) {
+		struct pgt_range range = { span.start, span.end };
+		struct pgt_root *real = root->real;
+
+		switch (i) {
+		case 0:
+			MODEL_EQ("pgt_zap_nx_table()",
+				 pgt_zap_nx_table(&b->real, real, &range),
+				 false);
+			break;
+		case 1:
+			pgt_wrprot(&b->real, real, &range, 1, true);
+			break;
+		case 2:
+			pgt_clear_dirty(&b->real, real, &range);
+			break;
+		case 3:
+			MODEL_EQ("pgt_split()",
+				 pgt_split(&b->real, real, &range, 1, 0,
+					   &m.cache), 0);
+			break;
+		case 4:
+			pgt_collapse(&b->real, real, &range, false);
+			break;
+		case 5:
+			pgt_expire_mmio(&b->real, real, &range, 0);
+			break;
+		}
+		MODEL_EQ("start of the range", range.start, span.end);
+		model_enter(b, root, span);
+	}
+}
+
 static void model_one(struct model_batch *b)
 {
 	u8 byte = model_byte();
@@ -2229,7 +2268,11 @@ static void model_one(struct model_batch *b)
 	if (byte >> 7)
 		model_fill(6, false);
 	model_resched(b->yields);
-	op->run(b, root);
+	if (op->flags & LEFT && b->real.mode == PGT_SHARED &&
+	    root->state != PGT_ROOT_VALID)
+		model_op_left(b, root);
+	else
+		op->run(b, root);
 	model_resched(false);
 	model_sync(b);
 	model_compare();

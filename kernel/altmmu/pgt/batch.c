@@ -3,7 +3,7 @@
  * Batches: what is stale, and the one order in which it goes: unlink,
  * invalidate, reclaim.
  *
- * Everything that change.c finds stale is a range of gfns here, and every
+ * Everything that change.h finds stale is a range of gfns here, and every
  * unlinked table is on a list.  The list is freed only behind the invalidation
  * of the range, in pgt_batch_settle().
  */
@@ -25,6 +25,7 @@ void pgt_mmu_init(struct pgt_mmu *mmu, rwlock_t *lock, u64 max_gfn,
 	for (int level = 0; level <= PGT_MAX_LEVEL; level++)
 		atomic_long_set(&mmu->pages[level], 0);
 	atomic_long_set(&mmu->tables, 0);
+	atomic_long_set(&mmu->nx_tables, 0);
 }
 
 /*
@@ -83,7 +84,8 @@ static noinline void pgt_batch_thaw(struct pgt_batch *batch)
 		/*
 		 * Everybody leaves a frozen entry alone but for unlinking its
 		 * table, and who does that waits for us (pgt_unlink_table()).
-		 * Neither value is present: there is nothing to count.
+		 * Neither value is present: there is nothing to count, and to
+		 * trace there was when the entry was frozen.
 		 */
 		pgt_change(NULL, NULL, &pos, batch->mmu->nonpresent, PGT_FILL);
 		pt->pt_index = 0;
@@ -142,8 +144,10 @@ bool pgt_batch_defer(struct pgt_batch *batch)
 /* Let others have the lock; called outside of RCU. */
 void pgt_batch_yield(struct pgt_batch *batch)
 {
-	/* An open batch is on the list, and keeps what it has. */
-	if (!batch->open)
+	/* An open batch is on the list, and keeps what is stale. */
+	if (batch->open)
+		pgt_batch_add_up(batch);
+	else
 		pgt_batch_settle(batch);
 	if (batch->mode == PGT_EXCLUSIVE)
 		cond_resched_rwlock_write(batch->mmu->lock);

@@ -32,6 +32,8 @@ static __always_inline void pgt_count(struct pgt_batch *batch,
 		pgt_batch_count(batch, level, nr);
 	} else {
 		pgt_batch_count(batch, 0, nr);
+		if (entry & fmt->nx_disallowed)
+			atomic_long_add(nr, &batch->mmu->nx_tables);
 		pgt_env_account_table(pgt_table_of(fmt, entry), nr);
 	}
 }
@@ -103,7 +105,9 @@ static __always_inline bool pgt_change(struct pgt_batch *batch,
 		break;
 	}
 
-	pgt_env_trace_change(pos->gfn, pos->level, old, new);
+	/* Of level 0 are entries that nobody knows the place of (batch.c). */
+	if (pos->level)
+		pgt_env_trace_change(pos->gfn, pos->level, old, new);
 	if (!batch)
 		return true;
 	if (how != PGT_TRIM && (old ^ new) & (PGT_PRESENT | PGT_HUGE)) {

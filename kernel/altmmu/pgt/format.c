@@ -54,9 +54,14 @@ int pgt_format_finish(struct pgt_format *fmt, const struct pgt_host *host)
 		return -EINVAL;
 	if (host->mmio_access & ~(GENMASK_ULL(2, 0) & ~host->mmio_mask))
 		return -EINVAL;
+	/* Contiguous, and apart from what else takes address bits. */
 	if (host->l1tf_mask &&
-	    host->l1tf_mask != GENMASK_ULL(host->phys_bits - 1,
-					   host->phys_bits - relocated))
+	    (host->l1tf_mask != GENMASK_ULL(fls64(host->l1tf_mask) - 1,
+					    __ffs64(host->l1tf_mask)) ||
+	     host->l1tf_mask & ~phys ||
+	     host->l1tf_mask & (host->me_mask | host->mmio_mask)))
+		return -EINVAL;
+	if (top - relocated <= PGT_PAGE_SHIFT)
 		return -EINVAL;
 	if (host->max_leaf_level < 1 || host->max_leaf_level > 3)
 		return -EINVAL;
@@ -87,7 +92,7 @@ int pgt_format_finish(struct pgt_format *fmt, const struct pgt_host *host)
 	fmt->mmio_access = host->mmio_access;
 	fmt->l1tf = host->l1tf_mask;
 	fmt->mmio_gfn_low = host->l1tf_mask ?
-		GENMASK_ULL(host->phys_bits - relocated - 1, PGT_PAGE_SHIFT) :
+		(BIT_ULL(__ffs64(host->l1tf_mask)) - 1) & phys :
 		phys;
 	fmt->mmio_gfn_max = BIT_ULL(top - relocated - PGT_PAGE_SHIFT);
 	if (fmt->max_leaf_level > host->max_leaf_level)

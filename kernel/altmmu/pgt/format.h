@@ -4,7 +4,7 @@
  *
  * A format is filled in once per table family by pgt_format_ept(),
  * pgt_format_npt() or pgt_format_pae() and is constant from then on.  Nothing
- * here reads or writes a page table; see change.c for the one place that does.
+ * here reads or writes a page table; see change.h for the one place that does.
  *
  * What every format shares: 64-bit entries, 512 a table (PAE's top table uses
  * four), bit 7 marks a huge leaf, bit 11 is ignored by the CPU in every kind of
@@ -53,9 +53,9 @@
  * @mmio_value:	what makes an entry fault as MMIO, or 0: MMIO is not cached
  * @mmio_mask:	the bits to compare with @mmio_value
  * @mmio_access: right bits (of a hardware entry) that MMIO entries keep
- * @l1tf_mask:	physical address bits, contiguous and the highest below
- *		@phys_bits, to be set in non-present entries that carry data so
- *		that they name no cacheable memory; 0 where the CPU is immune
+ * @l1tf_mask:	contiguous address bits, the highest that the caches know, to
+ *		be set in non-present entries that carry data so that they name
+ *		no memory that is cached; 0 where the CPU is immune
  * @nonpresent:	value of an empty entry: 0, or bit 63 (suppress #VE)
  * @max_leaf_level: 1 to 3, what the CPU can map with one leaf
  * @ad:		accessed and dirty bits are used; else accesses are tracked by

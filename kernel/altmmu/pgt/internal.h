@@ -92,7 +92,7 @@ struct pgt_gather {
 	bool accessed;
 	bool dirty;
 	bool write;		/* all of them */
-	bool mmu_writable;	/* any of them */
+	bool mmu_writable;	/* all of them */
 };
 
 void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,

@@ -241,13 +241,13 @@ int pgt_map_run(struct pgt_batch *batch, struct pgt_root *root,
 	int mapped = 0;
 	int ret;
 
-	if (!pgt_map_valid(root, map, map->gfn & (pgt_pages(level) - 1)))
-		return -EINVAL;
-	if (map->gfn & (pgt_pages(level) - 1))
+	/* Of the level, and of all else but the address. */
+	/* All but the pfns; a gfn in line with 0 is at the start of a leaf. */
+	if (!pgt_map_valid(root, map, 0))
 		return -EINVAL;
 	nr = min(nr, PGT_ENTRIES - pgt_index(map->gfn, level));
 	/* Where not even the first fits the range is refused below. */
-	if (map->gfn + pgt_pages(level) <= end)
+	if (map->gfn < end && map->gfn + pgt_pages(level) <= end)
 		nr = min_t(u64, nr, (end - map->gfn) / pgt_pages(level));
 	for (unsigned int i = 0; i < nr; i++)
 		if (pfns[i] != PGT_NO_PFN && !pgt_map_valid(root, map, pfns[i]))

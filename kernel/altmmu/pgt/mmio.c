@@ -25,7 +25,7 @@ int pgt_map_mmio(struct pgt_batch *batch, struct pgt_root *root, u64 gfn,
 		return -EOPNOTSUPP;
 	/* What was looked up may be neither of the old nor of the new slots. */
 	if (gen & PGT_GEN_IN_PROGRESS)
-		return -EAGAIN;
+		return -EBUSY;
 	ret = pgt_map_allowed(batch, root, gfn, gfn, gfn + 1);
 	if (ret)
 		return ret;

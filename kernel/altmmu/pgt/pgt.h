@@ -49,6 +49,7 @@ enum pgt_result {
  *		changes, shared for reading
  * @pages:	leaves by level
  * @tables:	tables, roots included
+ * @nx_tables:	tables that are there because of the NX-huge-page mitigation
  */
 struct pgt_mmu {
 	rwlock_t *lock;
@@ -59,6 +60,7 @@ struct pgt_mmu {
 	struct list_head open;
 	atomic_long_t pages[PGT_MAX_LEVEL + 1];
 	atomic_long_t tables;
+	atomic_long_t nx_tables;
 };
 
 /**
@@ -356,7 +358,7 @@ struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
  * @root:	referenced by the caller, which no longer uses it
  *
  * A root goes when it has been invalidated and emptied and its last reference
- * is dropped.  Any context, no lock needed.
+ * is dropped.  No lock is needed; not from an interrupt or an RCU callback.
  */
 void pgt_root_put(struct pgt_root *root);
 
@@ -397,7 +399,9 @@ void pgt_roots_invalidate(struct pgt_mmu *mmu, int space);
  * @may_yield:	drop the lock on the way where somebody waits
  *
  * Nothing is flushed: no CPU can reach the roots (pgt_roots_invalidate()).
- * The caller makes sure that only one emptier runs at a time.
+ * The caller makes sure that only one emptier runs at a time.  Unmapping finds
+ * the roots as long as they map anything; what else runs under the shared lock
+ * leaves them alone.
  *
  * Context: shared or exclusive, as @mode says.
  */
@@ -538,7 +542,9 @@ int pgt_fix(struct pgt_root *root, u64 gfn, u8 want, bool log);
 int pgt_lookup(struct pgt_root *root, u64 gfn, u64 entries[PGT_MAX_LEVEL + 1]);
 
 /*
- * Operations over a range.  Those that take a batch yield if it may.
+ * Operations over a range.  Those that take a batch yield if it may.  The root
+ * is referenced by the caller.  With a shared batch an invalidated root is left
+ * alone: no CPU can reach it.
  */
 
 /**
@@ -586,7 +592,7 @@ void pgt_zap_tables(struct pgt_batch *batch, struct pgt_root *root,
  *
  * Takes out the first table that is there because of the mitigation only.
  * Under the shared lock its entry stays frozen until the batch has invalidated;
- * faults that meet it retry.
+ * faults that meet it retry, so nothing is mapped with the same batch.
  *
  * Context: shared or exclusive.
  * Return: true if there was one.
@@ -713,9 +719,10 @@ void pgt_collapse(struct pgt_batch *batch, struct pgt_root *root,
  *
  * Context: shared or exclusive.
  * Return: PGT_DONE, PGT_SPURIOUS if it was known, -EOPNOTSUPP if the format
- * can't hold it (MMIO is not cached, or the gfn is too high), -EAGAIN if a
- * memslot update is in progress or as from pgt_map(), -ENOMEM, -ERANGE,
- * -EEXIST if a page is mapped there.
+ * can't hold it (MMIO is not cached, or the gfn is too high) and -EBUSY if a
+ * memslot update is in progress: after both the access is emulated all the same;
+ * -EAGAIN, -ENOMEM and -ERANGE as from pgt_map(), -EEXIST if a page is mapped
+ * there.
  */
 int pgt_map_mmio(struct pgt_batch *batch, struct pgt_root *root, u64 gfn,
 		 u64 gen, u64 access, struct pgt_cache *cache);
@@ -799,7 +806,8 @@ struct pgt_verdict {
  * @mmu:	no batch is in progress
  * @verdict:	the first rule found broken
  *
- * Compiled in with CONFIG_KVM_PROVE_MMU.
+ * Compiled in with CONFIG_KVM_PROVE_MMU.  Holds the roots lock all the while, so
+ * that no root comes or goes.
  *
  * Context: exclusive, or nobody else uses @mmu.
  * Return: true if all is well.

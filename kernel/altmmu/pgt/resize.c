@@ -107,10 +107,7 @@ static u64 pgt_collapsed(const struct pgt_format *fmt,
 		leaf |= fmt->accessed;
 	if (gather->dirty)
 		leaf |= fmt->dirty;
-	/*
-	 * All pages are of one folio, which was dirtied when the first of them
-	 * became MMU-writable.
-	 */
+	/* Who tracks writes to one page must go on seeing them. */
 	if (gather->mmu_writable)
 		leaf |= fmt->mmu_writable;
 	if (gather->write)
@@ -227,7 +224,11 @@ void pgt_collapse(struct pgt_batch *batch, struct pgt_root *root,
 		  struct pgt_range *range, bool nx_huge)
 {
 	pgt_enter(batch, root, range);
-	for (int level = 2; level <= root->fmt->max_leaf_level; level++)
+	for (int level = 2; level <= root->fmt->max_leaf_level; level++) {
+		/* It may have been invalidated while the last pass rested. */
+		if (pgt_root_is_left(batch, root))
+			break;
 		pgt_collapse_level(batch, root, range, level, nx_huge);
+	}
 	pgt_leave(range);
 }

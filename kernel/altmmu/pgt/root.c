@@ -19,7 +19,7 @@ static bool pgt_root_in_space(const struct pgt_root *root, int space)
 	return space == PGT_ANY_SPACE || root->space == space;
 }
 
-/* Needs the roots lock, unless the lock that excludes changes is held. */
+/* Needs the roots lock. */
 static struct pgt_root *pgt_root_find(struct pgt_mmu *mmu, int space, u32 role)
 {
 	struct pgt_root *root;
@@ -112,15 +112,16 @@ void pgt_root_put(struct pgt_root *root)
 	if (!refcount_dec_and_test(&root->refs))
 		return;
 
-	spin_lock(&mmu->roots_lock);
-	list_del_rcu(&root->link);
-	spin_unlock(&mmu->roots_lock);
-
 	if (root->foreign_end)
 		nr += pgt_root_unpin(root, &pinned);
-	pgt_tables_free_rcu(&pinned);
 	pgt_env_account_table(root->table, -1);
+	/* Off the list and out of the counters at once, for the validator. */
+	spin_lock(&mmu->roots_lock);
+	list_del_rcu(&root->link);
 	atomic_long_sub(nr, &mmu->tables);
+	spin_unlock(&mmu->roots_lock);
+
+	pgt_tables_free_rcu(&pinned);
 	/* Lockless walkers may still hold what pgt_root_next() showed them. */
 	call_rcu(&root->rcu, pgt_root_free_cb);
 }

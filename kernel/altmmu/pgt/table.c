@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Table pages: where they come from and how they go.  What is in them is
- * change.c's to write.
+ * change.h's to write.
  *
  * A table has no metadata besides the struct ptdesc that every page has anyway:
  * its level and gfn are known from the walk that reaches it.  The descriptor's

@@ -13,6 +13,7 @@
  * @verdict:	the first rule found broken
  * @pages:	leaves seen, by level
  * @tables:	tables seen
+ * @nx_tables:	those there because of the NX-huge-page mitigation
  */
 struct pgt_census {
 	struct pgt_mmu *mmu;
@@ -20,6 +21,7 @@ struct pgt_census {
 	struct pgt_verdict *verdict;
 	long pages[PGT_MAX_LEVEL + 1];
 	long tables;
+	long nx_tables;
 };
 
 static bool pgt_broken(struct pgt_census *census, const char *what,
@@ -116,6 +118,8 @@ static bool pgt_validate_link(struct pgt_census *census,
 		return pgt_broken(census, "wrong bits in a link", pos);
 	if (!pgt_table_pa(fmt, pos->old))
 		return pgt_broken(census, "link to nowhere", pos);
+	if (pos->old & fmt->nx_disallowed)
+		census->nx_tables++;
 	return pgt_validate_table(census, pgt_table_of(fmt, pos->old),
 				  pos->gfn, pos->level - 1);
 }
@@ -156,30 +160,41 @@ next:
 	return true;
 }
 
+static bool pgt_validate_counts(struct pgt_census *census)
+{
+	struct pgt_mmu *mmu = census->mmu;
+	struct pgt_pos pos = { };
+
+	for (pos.level = 1; pos.level <= PGT_MAX_LEVEL; pos.level++)
+		if (census->pages[pos.level] !=
+		    atomic_long_read(&mmu->pages[pos.level]))
+			return pgt_broken(census, "leaves miscounted", &pos);
+	pos.level = 0;
+	/* Also found here: a table that is linked twice, or was lost. */
+	if (census->tables != atomic_long_read(&mmu->tables) ||
+	    census->nx_tables != atomic_long_read(&mmu->nx_tables))
+		return pgt_broken(census, "tables miscounted", &pos);
+	if (!list_empty(&mmu->open))
+		return pgt_broken(census, "open batch at rest", &pos);
+	return true;
+}
+
 bool pgt_validate(struct pgt_mmu *mmu, struct pgt_verdict *verdict)
 {
 	struct pgt_census census = { .mmu = mmu, .verdict = verdict };
-	struct pgt_pos pos = { };
 	struct pgt_root *root;
+	bool ok = true;
 
 	verdict->what = NULL;
+	spin_lock(&mmu->roots_lock);
 	list_for_each_entry(root, &mmu->roots, link) {
 		census.root = root;
-		if (!refcount_read(&root->refs))
-			return pgt_broken(&census, "dead root on the list",
-					  &pos);
-		if (!pgt_validate_table(&census, root->table, 0, root->levels))
-			return false;
+		ok = pgt_validate_table(&census, root->table, 0, root->levels);
+		if (!ok)
+			break;
 	}
-	for (pos.level = 1; pos.level <= PGT_MAX_LEVEL; pos.level++)
-		if (census.pages[pos.level] !=
-		    atomic_long_read(&mmu->pages[pos.level]))
-			return pgt_broken(&census, "leaves miscounted", &pos);
-	pos.level = 0;
-	/* Also found here: a table that is linked twice, or was lost. */
-	if (census.tables != atomic_long_read(&mmu->tables))
-		return pgt_broken(&census, "tables miscounted", &pos);
-	if (!list_empty(&mmu->open))
-		return pgt_broken(&census, "open batch at rest", &pos);
-	return true;
+	if (ok)
+		ok = pgt_validate_counts(&census);
+	spin_unlock(&mmu->roots_lock);
+	return ok;
 }

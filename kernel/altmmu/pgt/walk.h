@@ -180,6 +180,19 @@ static __always_inline void pgt_walk_next(struct pgt_walk *w)
 	     pgt_walk_next(w))
 
 /*
+ * Whether the root belongs to whoever empties it.  That happens under the shared
+ * lock too and reckons with nobody else who changes entries; and nothing need be
+ * done where no CPU can come.  The state changes exclusively only, so it is
+ * enough to look when the lock was taken.
+ */
+static inline bool pgt_root_is_left(const struct pgt_batch *batch,
+				    const struct pgt_root *root)
+{
+	return batch->mode == PGT_SHARED && !batch->obsolete &&
+	       READ_ONCE(root->state) != PGT_ROOT_VALID;
+}
+
+/*
  * Let others have the lock from time to time.  True if that happened: the walk
  * then starts again at the same gfn, and the body must not use what it saw.
  * Nothing is given up before a step was made, so that every walk ends.
@@ -196,6 +209,8 @@ static __always_inline bool pgt_walk_rest(struct pgt_walk *w,
 	pgt_batch_yield(batch);
 	rcu_read_lock();
 	pgt_batch_meet_open(batch, w->gfn, w->end);
+	if (pgt_root_is_left(batch, w->root))
+		w->end = w->gfn;
 	w->rested = w->gfn;
 	pgt_walk_again(w);
 	return true;
@@ -216,16 +231,21 @@ static inline void pgt_assert_rcu(void)
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "not in an RCU section");
 }
 
-/* Around every operation over a range that takes a batch. */
+/*
+ * Around every operation over a range that takes a batch.  Where there is
+ * nothing to do for it, nothing is left of the range.
+ */
 static inline void pgt_enter(struct pgt_batch *batch,
 			     const struct pgt_root *root,
-			     const struct pgt_range *range)
+			     struct pgt_range *range)
 {
 	u64 start, end;
 
 	pgt_batch_assert(batch);
 	pgt_clip(root, range, &start, &end);
 	pgt_batch_meet_open(batch, start, end);
+	if (pgt_root_is_left(batch, root))
+		range->start = range->end;
 	rcu_read_lock();
 }
 
@@ -246,8 +266,9 @@ static __always_inline int pgt_map_allowed(const struct pgt_batch *batch,
 					   u64 gfn, u64 start, u64 end)
 {
 	pgt_batch_assert(batch);
-	if (unlikely(gfn < root->foreign_end || end > root->end ||
-		     end > root->mmu->max_gfn))
+	/* A gfn below the end of the root can't make @end roll over. */
+	if (unlikely(gfn < root->foreign_end || gfn >= root->end ||
+		     end > root->end || end > root->mmu->max_gfn))
 		return -ERANGE;
 	if (unlikely(READ_ONCE(root->state) != PGT_ROOT_VALID ||
 		     pgt_is_open(root->mmu, start, end)))

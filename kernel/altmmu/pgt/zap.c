@@ -20,6 +20,7 @@ void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
 		gather->model_gfn = pos->gfn;
 		gather->uniform = true;
 		gather->write = true;
+		gather->mmu_writable = true;
 	}
 	like = (gather->model ^ leaf) & ~(fmt->addr | state);
 	if (pos->level > 1)
@@ -31,7 +32,7 @@ void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
 	gather->accessed |= pgt_is_accessed(fmt, pos->old);
 	gather->dirty |= !!(leaf & fmt->dirty);
 	gather->write &= !!(pos->old & fmt->write);
-	gather->mmu_writable |= !!(leaf & fmt->mmu_writable);
+	gather->mmu_writable &= !!(leaf & fmt->mmu_writable);
 }
 
 /**

@@ -195,7 +195,11 @@ HOST_TEST(format, refused)
 	REFUSED(mmio_value = 0xf);
 	REFUSED(mmio_mask = BIT_ULL(52) | 7);
 	REFUSED(mmio_access = BIT_ULL(0));
-	REFUSED(l1tf_mask = BIT_ULL(20));
+	REFUSED(l1tf_mask = BIT_ULL(40) | BIT_ULL(20));
+	REFUSED(l1tf_mask = BIT_ULL(52));
+	REFUSED(l1tf_mask = BIT_ULL(50));
+	REFUSED(me_mask = host.l1tf_mask = BIT_ULL(40));
+	REFUSED(mmio_mask = BIT_ULL(12) | 7);
 	REFUSED(max_leaf_level = 0);
 	REFUSED(max_leaf_level = 4);
 	/* An empty or a frozen entry would look like MMIO. */

@@ -137,6 +137,9 @@ OPS_TEST(map_refused)
 	REFUSED(log = true, -EINVAL);
 	map.level = 1;
 	REFUSED(gfn = root()->end, -ERANGE);
+	REFUSED(gfn = ~0ULL, -ERANGE);
+	HOST_EQ(pgt_map_run(&batch, root(), &(struct pgt_map){ .level = 0 },
+			    NULL, 0, cache), -EINVAL);
 	map.level = 2;
 	map.access |= PGT_X;
 	map.nx_huge = true;
@@ -529,7 +532,7 @@ OPS_TEST(mmio)
 	cache = &vm.vcpu[0].cache;
 	begin(PGT_SHARED);
 	HOST_EQ(pgt_map_mmio(&batch, root(), 9, gen | PGT_GEN_IN_PROGRESS, 2,
-			     cache), -EAGAIN);
+			     cache), -EBUSY);
 	HOST_EQ(pgt_map_mmio(&batch, root(), 9, gen, 2, cache), PGT_DONE);
 	HOST_EQ(pgt_map_mmio(&batch, root(), 9, gen, 2, cache), PGT_SPURIOUS);
 	HOST_EQ(pgt_map_mmio(&batch, root(), BIT_ULL(40), gen, 2, cache),
