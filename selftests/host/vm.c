@@ -397,7 +397,6 @@ int vm_map(struct vcpu *vcpu, u64 gfn, int level, u8 access, u8 want)
 {
 	struct pgt_map map = {
 		.gfn = gfn,
-		.req_level = level,
 		.want = want,
 		.nx_huge = vm.nx_huge,
 		.memtype = vm.config->mode.format == CPU_EPT ? 6 : 0,
@@ -415,6 +414,7 @@ int vm_map(struct vcpu *vcpu, u64 gfn, int level, u8 access, u8 want)
 		goto out;
 	}
 	map.level = min(level, vm_max_level(gfn));
+	map.req_level = map.level;
 	map.pfn = DATA_PFN_BASE + READ_ONCE(frame->stride) * VM_STRIDE + gfn;
 	map.host_writable = !READ_ONCE(frame->readonly);
 	map.log = READ_ONCE(vm.log_on);
