@@ -6,6 +6,7 @@
  * walk and the caches after it know entries through that part only.  Nothing
  * here includes a header of the engine.
  */
+#include <string.h>
 #include <asm/page.h>
 #include <linux/bits.h>
 #include <linux/types.h>
@@ -486,29 +487,46 @@ static void need_room(struct cpu *cpu, unsigned int used, unsigned int size)
 			  cpu->id);
 }
 
-/* A place for what is to be the newest, instead of what it replaces. */
-static struct cpu_tlb *new_tlb(struct cpu *cpu, u64 gfn, int level)
+/*
+ * Add an entry.  An older one for the same page goes only if the new one is good
+ * for all that it was good for: hardware may keep both (SDM 4.10.2.3), and what
+ * the older one alone allows must not be forgotten without an invalidation.
+ */
+static struct cpu_tlb *add_tlb(struct cpu *cpu, const struct cpu_tlb *tlb)
 {
 	unsigned int i, kept;
 
-	for (i = 0, kept = 0; i < cpu->nr_tlb; i++)
-		if (cpu->tlb[i].level != level || !tlb_covers(&cpu->tlb[i], gfn))
-			cpu->tlb[kept++] = cpu->tlb[i];
+	for (i = 0, kept = 0; i < cpu->nr_tlb; i++) {
+		const struct cpu_tlb *old = &cpu->tlb[i];
+
+		if (old->level != tlb->level || old->gfn != tlb->gfn ||
+		    old->pfn != tlb->pfn || old->rights & ~tlb->rights ||
+		    (old->dirty && !tlb->dirty))
+			cpu->tlb[kept++] = *old;
+	}
 	need_room(cpu, kept, CPU_TLB_ENTRIES);
 	cpu->nr_tlb = kept + 1;
+	cpu->tlb[kept] = *tlb;
 	return &cpu->tlb[kept];
 }
 
-static struct cpu_psc *new_psc(struct cpu *cpu, u64 gfn, int level)
+static void add_psc(struct cpu *cpu, const struct cpu_psc *psc)
 {
 	unsigned int i, kept;
 
-	for (i = 0, kept = 0; i < cpu->nr_psc; i++)
-		if (cpu->psc[i].level != level || !psc_covers(&cpu->psc[i], gfn))
-			cpu->psc[kept++] = cpu->psc[i];
+	for (i = 0, kept = 0; i < cpu->nr_psc; i++) {
+		const struct cpu_psc *old = &cpu->psc[i];
+
+		if (old->level != psc->level || old->gfn != psc->gfn ||
+		    memcmp(&old->chain[psc->level - 1],
+			   &psc->chain[psc->level - 1],
+			   sizeof(psc->chain[0])) ||
+		    old->rights & ~psc->rights)
+			cpu->psc[kept++] = *old;
+	}
 	need_room(cpu, kept, CPU_PSC_ENTRIES);
 	cpu->nr_psc = kept + 1;
-	return &cpu->psc[kept];
+	cpu->psc[kept] = *psc;
 }
 
 /* The oldest translation that is good for an access. */
@@ -702,16 +720,18 @@ static enum mark walk_mark_links(struct cpu *cpu, struct walk *walk)
 
 static void cache_links(struct cpu *cpu, const struct walk *walk)
 {
-	struct cpu_psc *psc;
 	int level, i;
 
 	for (level = walk->first; level > walk->level; level--) {
-		psc = new_psc(cpu, walk->gfn, level);
-		psc->gfn = first_under(walk->gfn, level);
-		psc->level = level;
-		psc->rights = walk->rights[level];
+		struct cpu_psc psc = {
+			.gfn = first_under(walk->gfn, level),
+			.level = level,
+			.rights = walk->rights[level],
+		};
+
 		for (i = level - 1; i <= cpu->mode.levels; i++)
-			psc->chain[i] = walk->chain[i];
+			psc.chain[i] = walk->chain[i];
+		add_psc(cpu, &psc);
 	}
 }
 
@@ -719,22 +739,23 @@ static const struct cpu_tlb *cache_leaf(struct cpu *cpu,
 					const struct walk *walk)
 {
 	const struct cpu_mode *mode = &cpu->mode;
+	u64 dirty = dirty_bit(mode);
 	int level = walk->level;
 	u64 leaf = walk->entry[level];
-	struct cpu_tlb *tlb = new_tlb(cpu, walk->gfn, level);
-	u64 dirty = dirty_bit(mode);
+	struct cpu_tlb tlb = {
+		.gfn = first_under(walk->gfn, level),
+		.pfn = leaf_pfn(mode, leaf, level),
+		.entry = leaf,
+		.filled = walk->filled,
+		.level = level,
+		.rights = walk->rights[level],
+		.dirty = (leaf & dirty) == dirty,
+	};
 	int i;
 
-	tlb->gfn = first_under(walk->gfn, level);
-	tlb->pfn = leaf_pfn(mode, leaf, level);
-	tlb->entry = leaf;
-	tlb->filled = walk->filled;
-	tlb->level = level;
-	tlb->rights = walk->rights[level];
-	tlb->dirty = (leaf & dirty) == dirty;
 	for (i = level; i <= mode->levels; i++)
-		tlb->chain[i] = walk->chain[i];
-	return tlb;
+		tlb.chain[i] = walk->chain[i];
+	return add_tlb(cpu, &tlb);
 }
 
 /* @logged: the dirty flag was set just now. */

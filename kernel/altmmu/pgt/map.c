@@ -246,8 +246,10 @@ int pgt_map_run(struct pgt_batch *batch, struct pgt_root *root,
 	if (!pgt_map_valid(root, map, 0))
 		return -EINVAL;
 	nr = min(nr, PGT_ENTRIES - pgt_index(map->gfn, level));
-	/* Where not even the first fits the range is refused below. */
-	if (map->gfn < end && map->gfn + pgt_pages(level) <= end)
+	if (map->gfn >= end)
+		return -ERANGE;
+	/* Where not even the first fits, the range is refused below. */
+	if (map->gfn + pgt_pages(level) <= end)
 		nr = min_t(u64, nr, (end - map->gfn) / pgt_pages(level));
 	for (unsigned int i = 0; i < nr; i++)
 		if (pfns[i] != PGT_NO_PFN && !pgt_map_valid(root, map, pfns[i]))

@@ -266,9 +266,9 @@ static __always_inline int pgt_map_allowed(const struct pgt_batch *batch,
 					   u64 gfn, u64 start, u64 end)
 {
 	pgt_batch_assert(batch);
-	/* A gfn below the end of the root can't make @end roll over. */
-	if (unlikely(gfn < root->foreign_end || gfn >= root->end ||
-		     end > root->end || end > root->mmu->max_gfn))
+	/* The last gfn, for the end of the highest leaf of all rolls over. */
+	if (unlikely(gfn < root->foreign_end || end - 1 >= root->end ||
+		     end - 1 >= root->mmu->max_gfn))
 		return -ERANGE;
 	if (unlikely(READ_ONCE(root->state) != PGT_ROOT_VALID ||
 		     pgt_is_open(root->mmu, start, end)))

@@ -821,10 +821,10 @@ CPU_TEST(chooses)
 	HOST_EQ(do_access(CPU_READ), CPU_OK);
 	HOST_EQ(out.pfn, PFN_4K + 1);
 	HOST_EQ(*choices, 0);
-	/* That has replaced what was there. */
+	/* What was there is there still: nobody has invalidated it. */
 	choices = "0";
 	HOST_EQ(do_access(CPU_READ), CPU_OK);
-	HOST_EQ(out.pfn, PFN_4K + 1);
+	HOST_EQ(out.pfn, PFN_4K);
 	/* The lowest link leads to what the others don't. */
 	*place(3) = 0;
 	choices = "10";
@@ -836,7 +836,7 @@ CPU_TEST(chooses)
 	HOST_EQ(do_access(CPU_READ), CPU_VIOLATION);
 }
 
-CPU_TEST(new_link_replaces_old)
+CPU_TEST(new_link_beside_old)
 {
 	build(&npt, 0x7, 1, PFN_4K << 12 | 0x7);
 	HOST_EQ(do_access(CPU_READ), CPU_OK);
@@ -849,7 +849,24 @@ CPU_TEST(new_link_replaces_old)
 	HOST_EQ(do_access(CPU_READ), CPU_OK);
 	choices = "10";
 	HOST_EQ(do_access(CPU_READ), CPU_OK);
-	HOST_EQ(out.pfn, PFN_4K + 1);
+	HOST_EQ(out.pfn, PFN_4K);
+}
+
+/* A translation that allows more takes the place of one that allows less. */
+CPU_TEST(wider_replaces_narrower)
+{
+	const u64 nx = BIT_ULL(63);
+
+	build(&npt, 0x7, 1, nx | PFN_4K << 12 | 0x5);
+	HOST_EQ(do_access(CPU_READ), CPU_OK);
+	*place(1) = nx | PFN_4K << 12 | 0x7;
+	HOST_EQ(do_access(CPU_WRITE), CPU_OK);
+	HOST_EQ(cpu.nr_tlb, 1);
+	/* Else both are kept: by the older one it can be written still. */
+	*place(1) = PFN_4K << 12 | 0x5;
+	HOST_EQ(do_access(CPU_EXEC), CPU_OK);
+	HOST_EQ(cpu.nr_tlb, 2);
+	HOST_EQ(do_access(CPU_WRITE), CPU_OK);
 }
 
 /*

@@ -250,6 +250,9 @@ OPS_TEST(run)
 	map.gfn = root()->end;
 	HOST_EQ(pgt_map_run(&batch, root(), &map, pfns, 4,
 			    &vm.vcpu[0].cache), -ERANGE);
+	map.gfn = ~0ULL - 2;
+	HOST_EQ(pgt_map_run(&batch, root(), &map, pfns, 4,
+			    &vm.vcpu[0].cache), -ERANGE);
 	map.gfn = 513;
 	map.level = 2;
 	HOST_EQ(pgt_map_run(&batch, root(), &map, pfns, 4,
