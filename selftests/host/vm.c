@@ -599,9 +599,12 @@ void vm_age(u64 start, u64 end)
 	struct pgt_root *root;
 
 	pgt_for_each_root(&vm.mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS) {
-		rcu_read_lock();
-		pgt_age(root, &range);
-		rcu_read_unlock();
+		while (range.start < range.end) {
+			rcu_read_lock();
+			pgt_age(root, &range);
+			rcu_read_unlock();
+		}
+		range.start = start;
 	}
 }
 

@@ -24,11 +24,16 @@ int pgt_lookup(struct pgt_root *root, u64 gfn, u64 entries[PGT_MAX_LEVEL + 1])
 unsigned int pgt_dump(struct pgt_root *root, struct pgt_range *range,
 		      struct pgt_dump_entry *out, unsigned int nr)
 {
+	int left = PGT_RCU_STEPS;
 	unsigned int used = 0;
 	struct pgt_walk w;
 
 	pgt_assert_rcu();
 	pgt_for_each(&w, root, range, 1) {
+		if (!left--) {
+			range->start = w.gfn;
+			return used;
+		}
 		if (pgt_is_empty(w.fmt, w.pos.old))
 			continue;
 		if (used == nr) {

@@ -88,30 +88,45 @@ static void pgt_age_leaf(struct pgt_walk *w)
 	}
 }
 
-bool pgt_age(struct pgt_root *root, const struct pgt_range *range)
+bool pgt_age(struct pgt_root *root, struct pgt_range *range)
 {
+	int left = PGT_RCU_STEPS;
 	struct pgt_walk w;
 	bool young = false;
 
 	pgt_assert_rcu();
 	pgt_for_each(&w, root, range, 1) {
+		if (!left--) {
+			range->start = w.gfn;
+			return young;
+		}
 		if (pgt_is_leaf(w.pos.old, w.pos.level) &&
 		    pgt_is_accessed(w.fmt, w.pos.old)) {
 			young = true;
 			pgt_age_leaf(&w);
 		}
 	}
+	range->start = range->end;
 	return young;
 }
 
-bool pgt_test_age(struct pgt_root *root, const struct pgt_range *range)
+bool pgt_test_age(struct pgt_root *root, struct pgt_range *range)
 {
+	int left = PGT_RCU_STEPS;
 	struct pgt_walk w;
 
 	pgt_assert_rcu();
-	pgt_for_each(&w, root, range, 1)
+	pgt_for_each(&w, root, range, 1) {
+		if (!left--) {
+			range->start = w.gfn;
+			return false;
+		}
 		if (pgt_is_leaf(w.pos.old, w.pos.level) &&
-		    pgt_is_accessed(w.fmt, w.pos.old))
+		    pgt_is_accessed(w.fmt, w.pos.old)) {
+			range->start = range->end;
 			return true;
+		}
+	}
+	range->start = range->end;
 	return false;
 }

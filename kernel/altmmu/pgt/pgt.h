@@ -647,25 +647,26 @@ void pgt_clear_dirty_mask(struct pgt_batch *batch, struct pgt_root *root,
 /**
  * pgt_age() - make every page of a range old
  * @root:	any
- * @range:	what; not moved
+ * @range:	what; call again until nothing is left of it
  *
- * Flushes nothing: a CPU may use a page through its TLB without making it
+ * Looks at some thousand entries at the most, so that the caller can leave its
+ * RCU section in between where it may.  Flushes nothing: a CPU may use a page through its TLB without making it
  * young again.  Best effort where other changes race.
  *
  * Context: RCU.
- * Return: true if any page was young.
+ * Return: true if any page that was looked at was young.
  */
-bool pgt_age(struct pgt_root *root, const struct pgt_range *range);
+bool pgt_age(struct pgt_root *root, struct pgt_range *range);
 
 /**
  * pgt_test_age() - whether a range has a young page
  * @root:	any
- * @range:	what; not moved
+ * @range:	what; call again until nothing is left of it, as for pgt_age()
  *
  * Context: RCU.
- * Return: true if any page is young.
+ * Return: true if a young page was found, and then nothing is left of @range.
  */
-bool pgt_test_age(struct pgt_root *root, const struct pgt_range *range);
+bool pgt_test_age(struct pgt_root *root, struct pgt_range *range);
 
 /**
  * pgt_split() - replace huge leaves by tables of smaller ones
@@ -774,7 +775,7 @@ struct pgt_dump_entry {
 /**
  * pgt_dump() - list entries
  * @root:	any
- * @range:	what; moved behind the last leaf listed
+ * @range:	what; call again until nothing is left of it
  * @out:	where to
  * @nr:		room in @out; more than the levels of the root
  *
@@ -782,7 +783,8 @@ struct pgt_dump_entry {
  * next call.  Each entry is what it was at some moment of the call.
  *
  * Context: RCU.
- * Return: the number listed, 0 when @range is done.
+ * Return: the number listed, which may be 0 before @range is done: a call looks
+ * at some thousand entries at the most.
  */
 unsigned int pgt_dump(struct pgt_root *root, struct pgt_range *range,
 		      struct pgt_dump_entry *out, unsigned int nr);

@@ -226,6 +226,12 @@ static inline bool pgt_walk_frozen(struct pgt_walk *w, struct pgt_batch *batch)
 	return true;
 }
 
+/*
+ * Entries that one call under RCU looks at, after which the caller may let go of
+ * it.  More than lead to any gfn, so that every call gets on.
+ */
+#define PGT_RCU_STEPS		4096
+
 static inline void pgt_assert_rcu(void)
 {
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "not in an RCU section");

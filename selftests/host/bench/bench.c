@@ -285,7 +285,8 @@ static void age(void)
 	struct pgt_range range = whole();
 
 	rcu_read_lock();
-	wrong += !pgt_age(root, &range);
+	while (range.start < range.end)
+		wrong += !pgt_age(root, &range);
 	rcu_read_unlock();
 }
 
@@ -295,7 +296,8 @@ static void test_age(void)
 	struct pgt_range range = whole();
 
 	rcu_read_lock();
-	wrong += pgt_test_age(root, &range);
+	while (range.start < range.end)
+		wrong += pgt_test_age(root, &range);
 	rcu_read_unlock();
 }
 

@@ -260,7 +260,8 @@ static void nomem_collect(struct nomem_content *content)
 		struct pgt_range range = { 0, ~0ULL };
 
 		rcu_read_lock();
-		while ((nr = pgt_dump(root, &range, out, ARRAY_SIZE(out)))) {
+		while (range.start < range.end) {
+			nr = pgt_dump(root, &range, out, ARRAY_SIZE(out));
 			HOST_CHECK(content->nr + nr <= NOMEM_ENTRIES);
 			for (unsigned int i = 0; i < nr; i++) {
 				struct pgt_dump_entry *e =

@@ -299,25 +299,58 @@ OPS_TEST(fix_huge_is_not_logged)
 	destroy();
 }
 
+/* As a caller does who lets go of RCU in between; counts the calls. */
+static bool age_all(u64 start, u64 end, bool test, unsigned int *calls)
+{
+	struct pgt_range range = { start, end };
+	bool young = false;
+
+	for (*calls = 0; range.start < range.end; ++*calls) {
+		rcu_read_lock();
+		young |= test ? pgt_test_age(root(), &range) :
+				pgt_age(root(), &range);
+		rcu_read_unlock();
+	}
+	return young;
+}
+
 OPS_TEST(age)
 {
-	struct pgt_range range = { 0, 512 };
+	unsigned int calls;
 
 	create(config, 512, 1);
 	vm_write(0, 3);
-	rcu_read_lock();
-	HOST_CHECK(pgt_test_age(root(), &range));
-	HOST_CHECK(pgt_age(root(), &range));
-	HOST_CHECK(!pgt_test_age(root(), &range));
-	HOST_CHECK(!pgt_age(root(), &range));
-	rcu_read_unlock();
+	HOST_CHECK(age_all(0, 512, true, &calls));
+	HOST_CHECK(age_all(0, 512, false, &calls));
+	HOST_EQ(calls, 1);
+	HOST_CHECK(!age_all(0, 512, true, &calls));
+	HOST_CHECK(!age_all(0, 512, false, &calls));
 	cpu_flush_all(&vm.vcpu[0].cpu);
 	/* Young again, and the write permission survives. */
 	vm_read(0, 3);
-	rcu_read_lock();
-	HOST_CHECK(pgt_test_age(root(), &range));
-	rcu_read_unlock();
+	HOST_CHECK(age_all(0, 512, true, &calls));
 	vm_write(0, 3);
+	destroy();
+}
+
+/* No call looks at more than so much, and the last page is reached. */
+OPS_TEST(age_in_steps)
+{
+	u64 end = 20 * 512;
+	unsigned int calls;
+
+	create(config, end, 1);
+	for (u64 gfn = 0; gfn < end; gfn += 512)
+		vm_read(0, gfn + 511);
+	HOST_CHECK(age_all(0, end, false, &calls));
+	HOST_CHECK(calls > 2);
+	HOST_CHECK(!age_all(0, end, true, &calls));
+	HOST_CHECK(calls > 2);
+	cpu_flush_all(&vm.vcpu[0].cpu);
+	vm_read(0, end - 1);
+	HOST_CHECK(age_all(0, end, true, &calls));
+	HOST_CHECK(age_all(0, end, false, &calls));
+	HOST_CHECK(!age_all(0, end, true, &calls));
 	destroy();
 }
 
@@ -584,7 +617,8 @@ OPS_TEST(dump)
 	for (u64 gfn = 100; gfn < 4096; gfn += 300)
 		vm_write(0, gfn);
 	rcu_read_lock();
-	while ((nr = pgt_dump(root(), &range, out, 8))) {
+	while (range.start < range.end) {
+		nr = pgt_dump(root(), &range, out, 8);
 		calls++;
 		HOST_CHECK(nr <= 8);
 		for (unsigned int i = 0; i < nr; i++) {

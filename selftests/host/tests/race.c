@@ -203,8 +203,8 @@ static void op_dump(unsigned int self)
 		u64 access;
 
 		rcu_read_lock();
-		while (pgt_dump(root, &range, out, ARRAY_SIZE(out)))
-			;
+		while (range.start < range.end)
+			pgt_dump(root, &range, out, ARRAY_SIZE(out));
 		pgt_lookup(root, G0, entries);
 		pgt_lookup_mmio(root, G1, RACE_GEN, &access);
 		range.start = G0;

@@ -78,12 +78,16 @@ void host_age(u64 *rnd)
 	struct pgt_root *root;
 
 	pgt_for_each_root(&guest.mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS) {
-		rcu_read_lock();
-		if (test)
-			pgt_test_age(root, &range);
-		else
-			pgt_age(root, &range);
-		rcu_read_unlock();
+		struct pgt_range left = range;
+
+		while (left.start < left.end) {
+			rcu_read_lock();
+			if (test)
+				pgt_test_age(root, &left);
+			else
+				pgt_age(root, &left);
+			rcu_read_unlock();
+		}
 	}
 }
 
@@ -275,6 +279,6 @@ void host_look(u64 *rnd)
 			last = range.start;
 			if (level < 1 || level > root->levels)
 				host_fail("lookup", "level %d", level);
-		} while (nr);
+		} while (range.start < range.end);
 	}
 }
