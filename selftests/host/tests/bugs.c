@@ -367,3 +367,38 @@ HOST_TEST(bugs, logged_before_mapped)
 	explore("logged_before_mapped", 2, logged_setup, logged_fault,
 		logged_write, destroy);
 }
+
+/*
+ * The root that somebody splits a leaf in is invalidated while he lets others
+ * have the lock, and emptied while he is back.
+ */
+static void left_setup(void *ctx)
+{
+	create(VM_EPT, 1024, 2);
+	vm_write(0, 512);
+	HOST_EQ(pgt_cache_fill(&vm.vcpu[0].cache, 6, true), 0);
+}
+
+static void left_split(void *ctx)
+{
+	struct pgt_range range = { 0, 1024 };
+	struct pgt_batch batch;
+
+	read_lock(&vm.lock);
+	pgt_batch_begin(&batch, &vm.mmu, PGT_SHARED, true);
+	HOST_EQ(pgt_split(&batch, vm.vcpu[0].root, &range, 1, 0,
+			  &vm.vcpu[0].cache), 0);
+	pgt_batch_end(&batch);
+	read_unlock(&vm.lock);
+}
+
+static void left_invalidate(void *ctx)
+{
+	vm_zap_all_fast(PGT_SHARED);
+}
+
+HOST_TEST(bugs, invalidated_meanwhile)
+{
+	explore("invalidated_meanwhile", 2, left_setup, left_split,
+		left_invalidate, destroy);
+}

@@ -158,6 +158,8 @@ OPS_TEST(map_clips)
 			       .access = PGT_R };
 
 	create(config, 512, 1);
+	vm_write(0, 98);
+	vm_write(0, 200);
 	vm.mmu.max_gfn = 99;
 	begin(PGT_SHARED);
 	HOST_EQ(pgt_map(&batch, root(), &map, &vm.vcpu[0].cache), -ERANGE);
@@ -171,6 +173,9 @@ OPS_TEST(map_clips)
 		HOST_EQ(range.start, ~0ULL);
 	}
 	end();
+	vm.mmu.max_gfn = ~0ULL;
+	HOST_CHECK(!leaf_at(98, 1));
+	HOST_CHECK(leaf_at(200, 1));
 	destroy();
 }
 
