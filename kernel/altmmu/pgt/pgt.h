@@ -56,7 +56,7 @@ struct pgt_mmu {
 	u64 max_gfn;
 	u64 nonpresent;
 	struct list_head roots;
-	spinlock_t roots_lock;
+	spinlock_t roots_lock;	/* see above */
 	struct list_head open;
 	atomic_long_t pages[PGT_MAX_LEVEL + 1];
 	atomic_long_t tables;
@@ -650,8 +650,9 @@ void pgt_clear_dirty_mask(struct pgt_batch *batch, struct pgt_root *root,
  * @range:	what; call again until nothing is left of it
  *
  * Looks at some thousand entries at the most, so that the caller can leave its
- * RCU section in between where it may.  Flushes nothing: a CPU may use a page through its TLB without making it
- * young again.  Best effort where other changes race.
+ * RCU section in between where it may.  Flushes nothing: a CPU may use a page
+ * through its TLB without making it young again.  Best effort where other
+ * changes race.
  *
  * Context: RCU.
  * Return: true if any page that was looked at was young.

@@ -198,17 +198,22 @@ HOST_TEST(format, refused)
 	REFUSED(l1tf_mask = BIT_ULL(40) | BIT_ULL(20));
 	REFUSED(l1tf_mask = BIT_ULL(52));
 	REFUSED(l1tf_mask = BIT_ULL(50));
-	REFUSED(me_mask = host.l1tf_mask = BIT_ULL(40));
+	host = good;
+	host.me_mask = BIT_ULL(40);
+	host.l1tf_mask = BIT_ULL(40);
+	HOST_EQ(pgt_format_ept(&fmt, &host), -EINVAL);
 	REFUSED(mmio_mask = BIT_ULL(12) | 7);
 	REFUSED(max_leaf_level = 0);
 	REFUSED(max_leaf_level = 4);
 	/* An empty or a frozen entry would look like MMIO. */
 	host = good;
-	host.mmio_mask = host.mmio_value = GENMASK_ULL(45, 41);
+	host.mmio_mask = GENMASK_ULL(45, 41);
+	host.mmio_value = GENMASK_ULL(45, 41);
 	host.l1tf_mask = GENMASK_ULL(45, 41);
 	HOST_EQ(pgt_format_ept(&fmt, &host), -EINVAL);
 	host = good;
-	host.mmio_value = host.mmio_mask = BIT_ULL(63);
+	host.mmio_value = BIT_ULL(63);
+	host.mmio_mask = BIT_ULL(63);
 	HOST_EQ(pgt_format_ept(&fmt, &host), -EINVAL);
 #undef REFUSED
 }
