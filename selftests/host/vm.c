@@ -595,16 +595,16 @@ void vm_unmap(u64 start, u64 end, int stride, bool may_yield, bool open)
 
 void vm_age(u64 start, u64 end)
 {
-	struct pgt_range range = { start, end };
 	struct pgt_root *root;
 
 	pgt_for_each_root(&vm.mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS) {
+		struct pgt_range range = { start, end };
+
 		while (range.start < range.end) {
 			rcu_read_lock();
 			pgt_age(root, &range);
 			rcu_read_unlock();
 		}
-		range.start = start;
 	}
 }
 

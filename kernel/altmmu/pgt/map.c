@@ -241,7 +241,6 @@ int pgt_map_run(struct pgt_batch *batch, struct pgt_root *root,
 	int mapped = 0;
 	int ret;
 
-	/* Of the level, and of all else but the address. */
 	/* All but the pfns; a gfn in line with 0 is at the start of a leaf. */
 	if (!pgt_map_valid(root, map, 0))
 		return -EINVAL;

@@ -56,7 +56,7 @@ struct pgt_mmu {
 	u64 max_gfn;
 	u64 nonpresent;
 	struct list_head roots;
-	spinlock_t roots_lock;	/* see above */
+	spinlock_t roots_lock;	/* @roots, and the state of each root */
 	struct list_head open;
 	atomic_long_t pages[PGT_MAX_LEVEL + 1];
 	atomic_long_t tables;

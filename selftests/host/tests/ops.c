@@ -304,6 +304,18 @@ OPS_TEST(fix_huge_is_not_logged)
 	destroy();
 }
 
+static void fix_without_rcu(void *arg)
+{
+	create(VM_EPT, 512, 1);
+	pgt_fix(root(), 3, PGT_R, false);
+}
+
+/* What wants an RCU section says so where there is none. */
+HOST_TEST(ops, rcu_is_wanted)
+{
+	host_must_fail("warn", fix_without_rcu, NULL);
+}
+
 /* As a caller does who lets go of RCU in between; counts the calls. */
 static bool age_all(u64 start, u64 end, bool test, unsigned int *calls)
 {

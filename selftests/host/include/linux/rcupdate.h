@@ -49,6 +49,6 @@ int rcu_read_lock_held(void);
 #define rcu_dereference_protected(p, cond)	(p)
 #define rcu_assign_pointer(p, val)	WRITE_ONCE(p, val)
 #define RCU_INIT_POINTER(p, val)	WRITE_ONCE(p, val)
-#define RCU_LOCKDEP_WARN(cond, msg)	do { } while (0)
+#define RCU_LOCKDEP_WARN(cond, msg)	WARN_ON_ONCE(cond)
 
 #endif /* HOST_LINUX_RCUPDATE_H */
