@@ -214,6 +214,8 @@ void vm_check_log(void)
 void vm_create(const struct vm_config *config, unsigned int nr_cpus,
 	       u64 nr_gfns, int folio_level)
 {
+	struct pgt_counters counters;
+
 	vm.config = config;
 	vm.nr_cpus = nr_cpus;
 	vm.nr_gfns = nr_gfns;
@@ -241,7 +243,8 @@ void vm_create(const struct vm_config *config, unsigned int nr_cpus,
 
 	rwlock_init(&vm.lock);
 	HOST_EQ(config->init(&vm.fmt, &config->host), 0);
-	pgt_mmu_init(&vm.mmu, &vm.lock, ~0ULL, vm.fmt.nonpresent);
+	counters = host_counters(&vm.counters);
+	pgt_mmu_init(&vm.mmu, &vm.lock, ~0ULL, vm.fmt.nonpresent, &counters);
 	for (unsigned int i = 0; i < nr_cpus; i++) {
 		struct vcpu *vcpu = &vm.vcpu[i];
 
@@ -266,9 +269,9 @@ void vm_validate(void)
 			  "%s: gfn %#llx, entry %#llx at level %d",
 			  verdict.what, (unsigned long long)verdict.gfn,
 			  (unsigned long long)verdict.entry, verdict.level);
-	if (vm.tables != atomic_long_read(&vm.mmu.tables))
+	if (vm.tables != atomic_long_read(vm.mmu.counters.tables))
 		host_fail("account", "%ld tables accounted, %ld counted",
-			  vm.tables, atomic_long_read(&vm.mmu.tables));
+			  vm.tables, atomic_long_read(vm.mmu.counters.tables));
 	for (unsigned int i = 0; i < vm.nr_cpus; i++)
 		cpu_check(&vm.vcpu[i].cpu);
 }
@@ -289,14 +292,14 @@ void vm_destroy(void)
 		pgt_cache_drain(&vm.vcpu[i].cache);
 	}
 	pgt_mmu_destroy(&vm.mmu);
-	for (int level = 1; level <= PGT_MAX_LEVEL; level++)
-		if (atomic_long_read(&vm.mmu.pages[level]))
+	for (int level = 1; level <= PGT_MAX_LEAF_LEVEL; level++)
+		if (atomic_long_read(vm.mmu.counters.leaves[level]))
 			host_fail("account", "%ld leaves at level %d are left",
-				  atomic_long_read(&vm.mmu.pages[level]),
+				  atomic_long_read(vm.mmu.counters.leaves[level]),
 				  level);
-	if (atomic_long_read(&vm.mmu.tables) || vm.tables)
+	if (atomic_long_read(vm.mmu.counters.tables) || vm.tables)
 		host_fail("account", "%ld tables are left, %ld accounted",
-			  atomic_long_read(&vm.mmu.tables), vm.tables);
+			  atomic_long_read(vm.mmu.counters.tables), vm.tables);
 	if (!list_empty(&vm.mmu.roots))
 		host_fail("leak", "a root is left");
 	if (mem_tables_in_use())

@@ -12,6 +12,7 @@
 #ifndef ALTMMU_HOST_VM_H
 #define ALTMMU_HOST_VM_H
 
+#include "counters.h"
 #include "cpu.h"
 #include "pgt/pgt.h"
 #include "sim/mem.h"
@@ -102,6 +103,7 @@ struct vm {
 	struct pgt_format fmt;
 	rwlock_t lock;
 	struct pgt_mmu mmu;
+	struct host_counters counters;
 	struct vcpu vcpu[VM_CPUS];
 	unsigned int nr_cpus;
 	u64 nr_gfns;

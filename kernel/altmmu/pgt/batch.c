@@ -14,7 +14,7 @@
 #include "change.h"
 
 void pgt_mmu_init(struct pgt_mmu *mmu, rwlock_t *lock, u64 max_gfn,
-		  u64 nonpresent)
+		  u64 nonpresent, const struct pgt_counters *counters)
 {
 	mmu->lock = lock;
 	mmu->max_gfn = max_gfn;
@@ -22,10 +22,7 @@ void pgt_mmu_init(struct pgt_mmu *mmu, rwlock_t *lock, u64 max_gfn,
 	INIT_LIST_HEAD(&mmu->roots);
 	spin_lock_init(&mmu->roots_lock);
 	INIT_LIST_HEAD(&mmu->open);
-	for (int level = 0; level <= PGT_MAX_LEVEL; level++)
-		atomic_long_set(&mmu->pages[level], 0);
-	atomic_long_set(&mmu->tables, 0);
-	atomic_long_set(&mmu->nx_tables, 0);
+	mmu->counters = *counters;
 }
 
 /*

@@ -33,7 +33,7 @@ static __always_inline void pgt_count(struct pgt_batch *batch,
 	} else {
 		pgt_batch_count(batch, 0, nr);
 		if (entry & fmt->nx_disallowed)
-			atomic_long_add(nr, &batch->mmu->nx_tables);
+			atomic_long_add(nr, batch->mmu->counters.nx_tables);
 		pgt_env_account_table(pgt_table_of(fmt, entry), nr);
 	}
 }

@@ -39,6 +39,20 @@ enum pgt_result {
 };
 
 /**
+ * struct pgt_counters - what an MMU holds, where the caller wants to see it
+ * @leaves:	leaves by level, from 1
+ * @tables:	tables, roots included
+ * @nx_tables:	tables that are there because of the NX-huge-page mitigation
+ *
+ * Batches keep theirs until they settle.
+ */
+struct pgt_counters {
+	atomic_long_t *leaves[PGT_MAX_LEAF_LEVEL + 1];
+	atomic_long_t *tables;
+	atomic_long_t *nx_tables;
+};
+
+/**
  * struct pgt_mmu - the page tables of one VM
  * @lock:	the VM's MMU lock
  * @max_gfn:	first gfn that no root maps
@@ -47,9 +61,7 @@ enum pgt_result {
  * @roots_lock:	protects @roots and the state of each root; innermost
  * @open:	batches that dropped @lock with stale entries; exclusive for
  *		changes, shared for reading
- * @pages:	leaves by level
- * @tables:	tables, roots included
- * @nx_tables:	tables that are there because of the NX-huge-page mitigation
+ * @counters:	what it holds
  */
 struct pgt_mmu {
 	rwlock_t *lock;
@@ -58,9 +70,7 @@ struct pgt_mmu {
 	struct list_head roots;
 	spinlock_t roots_lock;	/* @roots, and the state of each root */
 	struct list_head open;
-	atomic_long_t pages[PGT_MAX_LEVEL + 1];
-	atomic_long_t tables;
-	atomic_long_t nx_tables;
+	struct pgt_counters counters;
 };
 
 /**
@@ -69,9 +79,11 @@ struct pgt_mmu {
  * @lock:	the lock that stands behind "shared" and "exclusive"
  * @max_gfn:	first gfn that must never be mapped; operations clip to it
  * @nonpresent:	value of an empty entry; every format used has the same
+ * @counters:	0 now, and again when @mmu has been destroyed; they stay the
+ *		caller's
  */
 void pgt_mmu_init(struct pgt_mmu *mmu, rwlock_t *lock, u64 max_gfn,
-		  u64 nonpresent);
+		  u64 nonpresent, const struct pgt_counters *counters);
 
 /**
  * pgt_mmu_destroy() - free what is left and wait until it is gone
@@ -237,12 +249,14 @@ void pgt_batch_open(struct pgt_batch *batch, struct pgt_open *open, u64 start,
 /* Bring the MMU's counters up to date. */
 static inline void pgt_batch_add_up(struct pgt_batch *batch)
 {
+	const struct pgt_counters *counters = &batch->mmu->counters;
+
 	for (unsigned int left = batch->counted; left; left &= left - 1) {
 		int level = __ffs(left);
 
 		atomic_long_add(batch->pages[level],
-				level ? &batch->mmu->pages[level] :
-					&batch->mmu->tables);
+				level ? counters->leaves[level] :
+					counters->tables);
 		batch->pages[level] = 0;
 	}
 	batch->counted = 0;

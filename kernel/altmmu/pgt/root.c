@@ -63,7 +63,7 @@ struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
 	root->levels = levels;
 	root->state = PGT_ROOT_VALID;
 	refcount_set(&root->refs, 2);
-	atomic_long_inc(&mmu->tables);
+	atomic_long_inc(mmu->counters.tables);
 	pgt_env_account_table(root->table, 1);
 	/* Publishes all of the above to pgt_root_next(). */
 	list_add_tail_rcu(&root->link, &mmu->roots);
@@ -118,7 +118,7 @@ void pgt_root_put(struct pgt_root *root)
 	/* Off the list and out of the counters at once, for the validator. */
 	spin_lock(&mmu->roots_lock);
 	list_del_rcu(&root->link);
-	atomic_long_sub(nr, &mmu->tables);
+	atomic_long_sub(nr, mmu->counters.tables);
 	spin_unlock(&mmu->roots_lock);
 
 	pgt_tables_free_rcu(&pinned);

@@ -162,17 +162,18 @@ next:
 
 static bool pgt_validate_counts(struct pgt_census *census)
 {
+	const struct pgt_counters *counters = &census->mmu->counters;
 	struct pgt_mmu *mmu = census->mmu;
 	struct pgt_pos pos = { };
 
-	for (pos.level = 1; pos.level <= PGT_MAX_LEVEL; pos.level++)
+	for (pos.level = 1; pos.level <= PGT_MAX_LEAF_LEVEL; pos.level++)
 		if (census->pages[pos.level] !=
-		    atomic_long_read(&mmu->pages[pos.level]))
+		    atomic_long_read(counters->leaves[pos.level]))
 			return pgt_broken(census, "leaves miscounted", &pos);
 	pos.level = 0;
 	/* Also found here: a table that is linked twice, or was lost. */
-	if (census->tables != atomic_long_read(&mmu->tables) ||
-	    census->nx_tables != atomic_long_read(&mmu->nx_tables))
+	if (census->tables != atomic_long_read(counters->tables) ||
+	    census->nx_tables != atomic_long_read(counters->nx_tables))
 		return pgt_broken(census, "tables miscounted", &pos);
 	if (!list_empty(&mmu->open))
 		return pgt_broken(census, "open batch at rest", &pos);

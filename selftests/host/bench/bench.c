@@ -17,6 +17,7 @@
 #include <valgrind/callgrind.h>
 
 #include "bench/bench.h"
+#include "counters.h"
 #include "pgt/env.h"
 #include "pgt/pgt.h"
 #include "test.h"
@@ -370,8 +371,8 @@ static void measure(const char *name, void (*run)(void), unsigned long items,
 
 static void check_leaves(long small, long huge)
 {
-	check(atomic_long_read(&mmu.pages[1]) == small, "4K leaves");
-	check(atomic_long_read(&mmu.pages[2]) == huge, "2M leaves");
+	check(atomic_long_read(mmu.counters.leaves[1]) == small, "4K leaves");
+	check(atomic_long_read(mmu.counters.leaves[2]) == huge, "2M leaves");
 }
 
 /* How many leaves of the range have all of @bits. */
@@ -470,7 +471,7 @@ static void run_ranges(void)
 	check_leaves(0, 0);
 	pgt_root_put(root);
 	rcu_barrier();
-	check(!atomic_long_read(&mmu.tables) && !bench_tables, "tables left");
+	check(!atomic_long_read(mmu.counters.tables) && !bench_tables, "tables left");
 	get_root();
 }
 
@@ -489,10 +490,13 @@ static void run_resizes(void)
 
 static void run_config(void)
 {
+	static struct host_counters own;
+	struct pgt_counters counters = host_counters(&own);
+
 	rwlock_init(&lock);
 	if (config->init(&fmt, &config->host))
 		host_fail("bench", "%s: no such format", config->name);
-	pgt_mmu_init(&mmu, &lock, ~0ULL, fmt.nonpresent);
+	pgt_mmu_init(&mmu, &lock, ~0ULL, fmt.nonpresent, &counters);
 	pgt_cache_init(&cache, &mmu);
 	get_root();
 

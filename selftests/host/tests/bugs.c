@@ -99,7 +99,7 @@ static void freezers_down(void *ctx)
 
 static void freezers_check(void *ctx)
 {
-	HOST_EQ(atomic_long_read(&vm.mmu.pages[1]), 0);
+	HOST_EQ(atomic_long_read(vm.mmu.counters.leaves[1]), 0);
 	destroy(ctx);
 }
 

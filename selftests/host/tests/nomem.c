@@ -50,8 +50,8 @@ static void nomem_check(void)
 			  (unsigned long long)verdict.gfn, verdict.level);
 	/* Nothing is on its way: each table is in a root or in the cache. */
 	HOST_EQ(mem_tables_in_use(),
-		atomic_long_read(&vm.mmu.tables) + nomem_cache.nr);
-	HOST_EQ(vm.tables, atomic_long_read(&vm.mmu.tables));
+		atomic_long_read(vm.mmu.counters.tables) + nomem_cache.nr);
+	HOST_EQ(vm.tables, atomic_long_read(vm.mmu.counters.tables));
 }
 
 /* More tables, out of the lock; twice, for what fails once. */

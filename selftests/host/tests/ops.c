@@ -72,12 +72,12 @@ static bool leaf_at(u64 gfn, int level)
 
 static long pages(int level)
 {
-	return atomic_long_read(&vm.mmu.pages[level]);
+	return atomic_long_read(vm.mmu.counters.leaves[level]);
 }
 
 static long tables(void)
 {
-	return atomic_long_read(&vm.mmu.tables);
+	return atomic_long_read(vm.mmu.counters.tables);
 }
 
 /* Each on every kind of table. */

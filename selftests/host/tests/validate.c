@@ -140,9 +140,9 @@ VALIDATE_TEST(counts)
 	struct pgt_open open = { };
 
 	breaks(SMALL, 1, vm.fmt.nonpresent, "leaves miscounted");
-	atomic_long_inc(&vm.mmu.tables);
+	atomic_long_inc(vm.mmu.counters.tables);
 	broken("tables miscounted");
-	atomic_long_dec(&vm.mmu.tables);
+	atomic_long_dec(vm.mmu.counters.tables);
 	list_add(&open.link, &vm.mmu.open);
 	broken("open batch at rest");
 	list_del(&open.link);

@@ -13,6 +13,7 @@
 #include <linux/types.h>
 #include <pthread.h>
 
+#include "counters.h"
 #include "pgt/pgt.h"
 
 #define GUEST_CPUS	3
@@ -104,6 +105,7 @@ struct guest {
 	struct pgt_format fmt;
 	rwlock_t lock;
 	struct pgt_mmu mmu;
+	struct host_counters counters;
 	struct guest_cpu cpu[GUEST_CPUS];
 	int invalidating;
 	u64 invalid_start;

@@ -126,7 +126,7 @@ static void check_at_rest(void)
 			  "%s: gfn %#llx, entry %#llx at level %d",
 			  verdict.what, (unsigned long long)verdict.gfn,
 			  (unsigned long long)verdict.entry, verdict.level);
-	HOST_EQ(guest.tables, atomic_long_read(&guest.mmu.tables));
+	HOST_EQ(guest.tables, atomic_long_read(guest.mmu.counters.tables));
 	for (u64 i = 0; i < LOGGED_PAGES; i++)
 		if (guest.written[i] != guest.copied[i] && !guest.log[i])
 			host_fail("I3", "gfn %#llx was written, no log has it",
@@ -141,11 +141,15 @@ static void start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
 
 static void round_create(const struct guest_config *config, u64 *seeds)
 {
+	struct pgt_counters counters;
+
 	memset(&guest, 0, sizeof(guest));
 	guest.config = config;
 	HOST_EQ(config->init(&guest.fmt, &config->host), 0);
 	rwlock_init(&guest.lock);
-	pgt_mmu_init(&guest.mmu, &guest.lock, ~0ULL, guest.fmt.nonpresent);
+	counters = host_counters(&guest.counters);
+	pgt_mmu_init(&guest.mmu, &guest.lock, ~0ULL, guest.fmt.nonpresent,
+		     &counters);
 	for (int i = 0; i < GUEST_CPUS; i++)
 		cpu_create(&guest.cpu[i], i, next_random(seeds) | 1);
 	for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
@@ -158,9 +162,9 @@ static void round_destroy(void)
 	for (int i = 0; i < GUEST_CPUS; i++)
 		cpu_destroy(&guest.cpu[i]);
 	pgt_mmu_destroy(&guest.mmu);
-	for (int level = 1; level <= PGT_MAX_LEVEL; level++)
-		HOST_EQ(atomic_long_read(&guest.mmu.pages[level]), 0);
-	HOST_EQ(atomic_long_read(&guest.mmu.tables), 0);
+	for (int level = 1; level <= PGT_MAX_LEAF_LEVEL; level++)
+		HOST_EQ(atomic_long_read(guest.mmu.counters.leaves[level]), 0);
+	HOST_EQ(atomic_long_read(guest.mmu.counters.tables), 0);
 	HOST_EQ(guest.tables, 0);
 	HOST_CHECK(list_empty(&guest.mmu.roots));
 	HOST_EQ(mem_tables_in_use(), 0);
