@@ -1100,11 +1100,11 @@ static bool model_map_bad(const struct pgt_map *map, u64 pfn)
 	       (map->log && map->access & PGT_W);
 }
 
-/* To where @level is, with new tables, or to a page above, or to an error. */
+/* To @map->level, with new tables, or to a page above, or to an error. */
 static int model_descend(struct model_root *root, struct model_at *at,
-			 const struct pgt_map *map, int level)
+			 const struct pgt_map *map)
 {
-	while (at->level > level && at->e->kind != MODEL_PAGE) {
+	while (at->level > map->level && at->e->kind != MODEL_PAGE) {
 		bool nx = map->nx_disallow && at->level <= map->req_level;
 
 		if (at->e->kind == MODEL_FROZEN)
@@ -1116,25 +1116,34 @@ static int model_descend(struct model_root *root, struct model_at *at,
 	return at->e->kind == MODEL_FROZEN ? -EAGAIN : 0;
 }
 
+static bool model_links_tables(const struct model_table *t)
+{
+	for (int i = 0; i < PGT_ENTRIES; i++)
+		if (t->entry[i].kind == MODEL_TABLE)
+			return true;
+	return false;
+}
+
+/* Lowers @map->level as the engine does. */
 static int model_map_at(struct model_batch *b, struct model_root *root,
-			const struct pgt_map *map)
+			struct pgt_map *map)
 {
 	struct model_at at = model_top(root, map->gfn);
 	struct model_entry old = { };
-	int level = map->level;
 	int ret;
 
 	for (;;) {
-		ret = model_descend(root, &at, map, level);
+		ret = model_descend(root, &at, map);
 		if (ret)
 			return ret;
 		if (at.e->kind == MODEL_TABLE) {
 			if (map->prefetch)
 				return PGT_SPURIOUS;
 			if (!(map->nx_huge && at.e->nx_disallowed) &&
-			    at.gfn >= root->foreign_end)
+			    at.gfn >= root->foreign_end &&
+			    !model_links_tables(at.e->table))
 				break;
-			level--;
+			map->level--;
 			continue;
 		}
 		if (at.e->kind != MODEL_PAGE)
@@ -1143,7 +1152,7 @@ static int model_map_at(struct model_batch *b, struct model_root *root,
 			return -EEXIST;
 		if (map->prefetch || model_allows(at.e, map->want))
 			return PGT_SPURIOUS;
-		if (at.level == level)
+		if (at.level == map->level)
 			break;
 		if (!model_split_page(&at, map->nx_disallow &&
 					   at.level <= map->req_level,
@@ -1241,7 +1250,7 @@ static bool model_map_useless(const struct pgt_map *map)
 
 static void model_op_map(struct model_batch *b, struct model_root *root)
 {
-	struct pgt_map map = { };
+	struct pgt_map map = { }, real;
 	struct model_span leaf;
 	int want, ret;
 
@@ -1256,7 +1265,8 @@ static void model_op_map(struct model_batch *b, struct model_root *root)
 		   map.nx_disallow ? " nx_disallow" : "",
 		   map.log ? " log" : "", map.host_writable, map.mmu_writable);
 
-	ret = pgt_map(&b->real, root->real, &map, &m.cache);
+	real = map;
+	ret = pgt_map(&b->real, root->real, &real, &m.cache);
 
 	leaf.start = pgt_base(map.gfn, map.level);
 	leaf.end = leaf.start + pgt_pages(map.level);
@@ -1265,6 +1275,7 @@ static void model_op_map(struct model_batch *b, struct model_root *root)
 	if (!want)
 		want = model_map_at(b, root, &map);
 	MODEL_EQ("pgt_map()", ret, want);
+	MODEL_EQ("level of the leaf", real.level, map.level);
 	if (want == PGT_DONE)
 		model_promise(b, PROMISE_UNMAPPED, root, leaf, 1);
 	b->may_wait = false;
@@ -1316,7 +1327,7 @@ static void model_op_map_run(struct model_batch *b, struct model_root *root)
 		want = -EAGAIN;
 	if (!want) {
 		at = model_top(root, map.gfn);
-		want = model_descend(root, &at, &map, map.level);
+		want = model_descend(root, &at, &map);
 	}
 	for (unsigned int i = 0; i < nr && want >= 0; i++) {
 		struct model_at leaf;
@@ -1483,10 +1494,14 @@ static void model_op_zap_tables(struct model_batch *b, struct model_root *root)
 	b->may_wait = false;
 }
 
-/* The first entry that the mitigation has made a table, before others. */
+/*
+ * The first table that the mitigation has made, or that is in one that it has,
+ * @above, and not before @start.  Those that link tables come after these.
+ */
 static bool model_find_nx(struct model_batch *b, struct model_table *t,
 			  int level, u64 base, struct model_span span,
-			  struct model_at *found)
+			  u64 start, const struct model_at *above,
+			  struct model_at *found, u64 *next)
 {
 	for (int i = 0; i < PGT_ENTRIES && level > 1; i++) {
 		struct model_at at = model_at(t, level,
@@ -1498,10 +1513,17 @@ static bool model_find_nx(struct model_batch *b, struct model_table *t,
 			model_thaw(b);
 		if (at.e->kind != MODEL_TABLE)
 			continue;
-		*found = at;
-		if (at.e->nx_disallowed ||
-		    model_find_nx(b, at.e->table, level - 1, at.gfn, span,
-				  found))
+		if ((above ? at.gfn >= start : at.e->nx_disallowed) &&
+		    !model_links_tables(at.e->table)) {
+			*found = at;
+			*next = model_at_end(&at);
+			if (above && *next == model_at_end(above))
+				--*next;
+			return true;
+		}
+		if (model_find_nx(b, at.e->table, level - 1, at.gfn, span,
+				  start, at.e->nx_disallowed ? &at : above,
+				  found, next))
 			return true;
 	}
 	return false;
@@ -1513,6 +1535,7 @@ static void model_op_zap_nx(struct model_batch *b, struct model_root *root)
 	struct pgt_range range = { span.start, span.end };
 	struct model_at at;
 	bool found, ret;
+	u64 next;
 
 	/* When a yield would thaw what was frozen is nobody's business. */
 	if (b->yields && b->real.mode == PGT_SHARED)
@@ -1522,7 +1545,8 @@ static void model_op_zap_nx(struct model_batch *b, struct model_root *root)
 	ret = pgt_zap_nx_table(&b->real, root->real, &range);
 	model_enter(b, root, span);
 	found = model_find_nx(b, root->top, m.config->levels, 0,
-			      model_clip(root, span), &at);
+			      model_clip(root, span), span.start, NULL, &at,
+			      &next);
 	MODEL_EQ("pgt_zap_nx_table()", ret, found);
 	b->may_wait = false;
 	if (!found) {
@@ -1530,8 +1554,7 @@ static void model_op_zap_nx(struct model_batch *b, struct model_root *root)
 			model_fail("the range is not done");
 		return;
 	}
-	MODEL_EQ("start of the range", range.start,
-		 max(span.start, model_at_end(&at)));
+	MODEL_EQ("start of the range", range.start, next);
 	if (b->real.mode == PGT_EXCLUSIVE) {
 		model_cut(b, &at, MODEL_EMPTY);
 	} else {
@@ -1857,6 +1880,7 @@ static void model_op_mmio(struct model_batch *b, struct model_root *root)
 	ret = pgt_map_mmio(&b->real, root->real, gfn, gen, access, &m.cache);
 
 	map.gfn = gfn;
+	map.level = 1;
 	if (!m.host->mmio_value || gfn >= m.fmt->mmio_gfn_max)
 		want = -EOPNOTSUPP;
 	else if (gen & PGT_GEN_IN_PROGRESS)
@@ -1867,7 +1891,7 @@ static void model_op_mmio(struct model_batch *b, struct model_root *root)
 					 ret);
 	if (!want) {
 		at = model_top(root, gfn);
-		want = model_descend(root, &at, &map, 1);
+		want = model_descend(root, &at, &map);
 	}
 	access &= m.host->mmio_access;
 	gen &= MODEL_GEN_MASK;

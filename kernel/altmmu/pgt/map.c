@@ -133,7 +133,7 @@ static int pgt_map_over_table(struct pgt_batch *batch, struct pgt_root *root,
 /* A leaf stands there, at the level that is wanted or above. */
 static int pgt_map_over_leaf(struct pgt_batch *batch, struct pgt_root *root,
 			     const struct pgt_map *map, struct pgt_pos *pos,
-			     int level, struct pgt_cache *cache)
+			     struct pgt_cache *cache)
 {
 	const struct pgt_format *fmt = root->fmt;
 	u64 leaf;
@@ -143,26 +143,41 @@ static int pgt_map_over_leaf(struct pgt_batch *batch, struct pgt_root *root,
 		return -EEXIST;
 	if (map->prefetch || pgt_allows(fmt, pos->old, map->want))
 		return PGT_SPURIOUS;
-	if (pos->level > level)
+	if (pos->level > map->level)
 		return pgt_split_leaf(batch, fmt, pos,
 				      pgt_link_bits(fmt, map, pos->level),
 				      pgt_split_exec(map), cache) ?:
 		       PGT_LOOK_AGAIN;
-	leaf = pgt_map_leaf(root, map, map->gfn, map->pfn, level) |
+	leaf = pgt_map_leaf(root, map, map->gfn, map->pfn, map->level) |
 	       (pos->old & (fmt->accessed | fmt->dirty));
 	return pgt_change(batch, fmt, pos, leaf, PGT_REPLACE) ? PGT_DONE :
 								-EAGAIN;
 }
 
 /*
- * On the way to the entry that a fault wants at *@level, or there, something
- * stands that is not empty, or nothing where a table should.
+ * Whether a table stays, though a huge leaf is wanted in its place: it is there
+ * for the mitigation, it leads to foreign entries, or it links tables, which
+ * would make the step as long as all of them.
+ */
+static bool pgt_map_spares(const struct pgt_root *root,
+			   const struct pgt_map *map, const struct pgt_pos *pos)
+{
+	const struct pgt_format *fmt = root->fmt;
+
+	return (map->nx_huge && pos->old & fmt->nx_disallowed) ||
+	       pos->gfn < root->foreign_end ||
+	       pgt_links_tables(pgt_table_of(fmt, pos->old), pos->level - 1);
+}
+
+/*
+ * On the way to the entry that a fault wants, or there, something stands that is
+ * not empty, or nothing where a table should.
  *
  * Return: the result of the fault, or PGT_LOOK_AGAIN.
  */
 static noinline int pgt_map_meet(struct pgt_batch *batch, struct pgt_root *root,
-				 const struct pgt_map *map, struct pgt_pos *pos,
-				 int *level, struct pgt_cache *cache)
+				 struct pgt_map *map, struct pgt_pos *pos,
+				 struct pgt_cache *cache)
 {
 	const struct pgt_format *fmt = root->fmt;
 
@@ -173,12 +188,12 @@ static noinline int pgt_map_meet(struct pgt_batch *batch, struct pgt_root *root,
 				      pgt_link_bits(fmt, map, pos->level),
 				      cache) ?: PGT_LOOK_AGAIN;
 	if (pgt_is_leaf(pos->old, pos->level))
-		return pgt_map_over_leaf(batch, root, map, pos, *level, cache);
+		return pgt_map_over_leaf(batch, root, map, pos, cache);
 	if (map->prefetch)
 		return PGT_SPURIOUS;
-	if ((map->nx_huge && pos->old & fmt->nx_disallowed) ||
-	    pos->gfn < root->foreign_end) {
-		--*level;
+	if (pgt_map_spares(root, map, pos)) {
+		/* What is valid at a level is so below: no right gets lost. */
+		map->level--;
 		return PGT_LOOK_AGAIN;
 	}
 	return pgt_map_over_table(batch, root, map, pos);
@@ -191,7 +206,7 @@ static __always_inline bool pgt_is_free(const struct pgt_format *fmt, u64 entry)
 }
 
 int pgt_map(struct pgt_batch *batch, struct pgt_root *root,
-	    const struct pgt_map *map, struct pgt_cache *cache)
+	    struct pgt_map *map, struct pgt_cache *cache)
 {
 	const struct pgt_format *fmt = root->fmt;
 	int level = map->level;
@@ -221,8 +236,9 @@ int pgt_map(struct pgt_batch *batch, struct pgt_root *root,
 		}
 		/* A copy, so that the common case has @pos in registers. */
 		met = pos;
-		ret = pgt_map_meet(batch, root, map, &met, &level, cache);
+		ret = pgt_map_meet(batch, root, map, &met, cache);
 		pos = met;
+		level = map->level;
 		if (ret != PGT_LOOK_AGAIN)
 			break;
 	}

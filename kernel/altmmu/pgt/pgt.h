@@ -448,7 +448,8 @@ u64 *pgt_root_foreign(struct pgt_root *root, u64 end, unsigned int *nr,
  * struct pgt_map - a page that a fault wants mapped
  * @gfn:	the gfn that faulted
  * @pfn:	the host page frame behind exactly that gfn
- * @level:	level of the leaf wanted; @gfn and @pfn agree below it
+ * @level:	level of the leaf wanted; @gfn and @pfn agree below it.  Lowered
+ *		by pgt_map() to that of the leaf that it mapped
  * @req_level:	level that could be had but for @nx_disallow
  * @access:	PGT_* rights that may be granted; PGT_W makes the leaf
  *		host- and MMU-writable
@@ -489,9 +490,10 @@ struct pgt_map {
  * @map:	what to map; with PGT_W in @map->access the folio is dirty already
  * @cache:	for tables on the way
  *
- * A table that is in the way of a huge leaf is replaced, unless it is there
- * because of the NX-huge-page mitigation and @map->nx_huge is set: then the
- * leaf is mapped one level lower.  A huge leaf in the way of a smaller one is
+ * A table that is in the way of a huge leaf is replaced.  It stays, and the leaf
+ * is mapped one level lower, if it is there because of the NX-huge-page
+ * mitigation and @map->nx_huge is set, or if it links tables itself: taking those
+ * apart is too long for one step.  A huge leaf in the way of a smaller one is
  * split.  With @map->log the gfn is logged before write permission becomes
  * visible.
  *
@@ -504,7 +506,7 @@ struct pgt_map {
  * the leaf would reach where nothing can be mapped.
  */
 int pgt_map(struct pgt_batch *batch, struct pgt_root *root,
-	    const struct pgt_map *map, struct pgt_cache *cache);
+	    struct pgt_map *map, struct pgt_cache *cache);
 
 /* A place in a run of leaves where nothing is to be mapped. */
 #define PGT_NO_PFN		(~0ULL)
@@ -602,9 +604,12 @@ void pgt_zap_tables(struct pgt_batch *batch, struct pgt_root *root,
  * pgt_zap_nx_table() - let the NX-huge-page mitigation map huge again
  * @batch:	any
  * @root:	any
- * @range:	where to look; @range->start moves past what was found
+ * @range:	where to look; @range->start moves past what was found, but for the
+ *		last table in one that is to go, which the next call looks at
  *
- * Takes out the first table that is there because of the mitigation only.
+ * Takes out one table: the first that is there because of the mitigation only,
+ * or is in one that is, and links no table itself.  So a table that links others
+ * comes after them.
  * Under the shared lock its entry stays frozen until the batch has invalidated;
  * faults that meet it retry, so nothing is mapped with the same batch.
  *

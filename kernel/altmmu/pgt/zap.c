@@ -5,6 +5,18 @@
  */
 #include "walk.h"
 
+/*
+ * Whether a table whose entries are of @level links others.  Who is to take one
+ * apart looks first, so that a step is no longer than a table.
+ */
+bool pgt_links_tables(const u64 *table, int level)
+{
+	for (int i = 0; level > 1 && i < PGT_ENTRIES; i++)
+		if (pgt_is_table(READ_ONCE(table[i]), level))
+			return true;
+	return false;
+}
+
 /* Add the leaf that @pos was found to hold to what is known of its table. */
 void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
 		     const struct pgt_pos *pos)
@@ -48,6 +60,9 @@ void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
  * accessed and dirty bits until the invalidation, and lockless paths and faults
  * that came here before the link was cut may try to change entries.  They fail,
  * or are before us and their change is taken along.
+ *
+ * So is a table that a fault has linked since the caller looked for tables below
+ * (pgt_links_tables()): there are as many as faults were on their way, no more.
  */
 void pgt_unlink_table(struct pgt_batch *batch, const struct pgt_format *fmt,
 		      u64 *table, u64 gfn, int level,
@@ -155,45 +170,71 @@ void pgt_zap_tables(struct pgt_batch *batch, struct pgt_root *root,
 	pgt_leave(range);
 }
 
+/* The end of the lowest NX-disallowed table that the walk is in, or 0. */
+static u64 pgt_nx_end(const struct pgt_walk *w)
+{
+	for (int level = w->pos.level + 1; level <= w->root->levels; level++) {
+		u64 link = READ_ONCE(w->table[level][pgt_index(w->gfn, level)]);
+
+		if (pgt_is_table(link, level) && link & w->fmt->nx_disallowed)
+			return pgt_base(w->gfn, level) + pgt_pages(level);
+	}
+	return 0;
+}
+
+/* Unlink the table that the walk is at, under the shared lock. */
+static bool pgt_zap_table_shared(struct pgt_batch *batch, struct pgt_walk *w)
+{
+	u64 *table = pgt_table_of(w->fmt, w->pos.old);
+
+	if (!pgt_change(batch, w->fmt, &w->pos, w->fmt->frozen, PGT_REPLACE))
+		return false;
+	pgt_unlink_table(batch, w->fmt, table, w->pos.gfn, w->pos.level - 1,
+			 NULL);
+	w->pos.old = w->fmt->frozen;
+	pgt_batch_freeze(batch, table, &w->pos);
+	return true;
+}
+
 bool pgt_zap_nx_table(struct pgt_batch *batch, struct pgt_root *root,
 		      struct pgt_range *range)
 {
 	struct pgt_walk w;
-	bool found = false;
 
 	pgt_enter(batch, root, range);
 	if (batch->nr_frozen == PGT_BATCH_FROZEN)
 		pgt_batch_settle(batch);
 	pgt_for_each(&w, root, range, 2) {
-		u64 *table;
-		u64 link;
+		u64 end, nx_end;
 
-		if (found)
-			break;
 		if (pgt_walk_rest(&w, batch) || pgt_walk_frozen(&w, batch))
 			continue;
-		link = w.pos.old;
-		if (!pgt_is_table(link, w.pos.level) ||
-		    !(link & w.fmt->nx_disallowed))
+		if (!pgt_is_table(w.pos.old, w.pos.level))
+			continue;
+		/*
+		 * In a table that is to go, others go first; each but once, for
+		 * faults may bring them back as fast as we take them.
+		 */
+		nx_end = pgt_nx_end(&w);
+		if (nx_end ? w.pos.gfn < range->start :
+			     !(w.pos.old & w.fmt->nx_disallowed))
+			continue;
+		if (pgt_links_tables(pgt_table_of(w.fmt, w.pos.old),
+				     w.pos.level - 1))
 			continue;
 		if (batch->mode == PGT_EXCLUSIVE) {
 			pgt_zap_table(batch, &w);
-			found = true;
-			continue;
-		}
-		if (!pgt_change(batch, w.fmt, &w.pos, w.fmt->frozen,
-				PGT_REPLACE)) {
+		} else if (!pgt_zap_table_shared(batch, &w)) {
 			pgt_walk_again(&w);
 			continue;
 		}
-		table = pgt_table_of(w.fmt, link);
-		pgt_unlink_table(batch, w.fmt, table, w.pos.gfn,
-				 w.pos.level - 1, NULL);
-		w.pos.old = w.fmt->frozen;
-		pgt_batch_freeze(batch, table, &w.pos);
-		found = true;
+		rcu_read_unlock();
+		/* After the last table in it, the one that is to go is next. */
+		end = w.pos.gfn + pgt_pages(w.pos.level);
+		range->start = nx_end ? min(end, nx_end - 1) : end;
+		return true;
 	}
 	rcu_read_unlock();
 	range->start = max(range->start, w.gfn);
-	return found;
+	return false;
 }

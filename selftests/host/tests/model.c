@@ -188,7 +188,7 @@ static struct pgt_map corner_page(u64 gfn, int level)
 	};
 }
 
-static int corner_map(const struct pgt_map *map)
+static int corner_map(struct pgt_map *map)
 {
 	struct pgt_batch batch;
 	int ret;
@@ -367,20 +367,25 @@ HOST_TEST(corner, fix_unreadable)
 	corner_end();
 }
 
-/* Dirty is dirty, also two levels down. */
-HOST_TEST(corner, deep_dirty)
+static void corner_map_over(u64 gfn, int level)
 {
+	struct pgt_map map = corner_page(gfn, 3);
 	u64 entries[PGT_MAX_LEVEL + 1];
-	struct pgt_map map;
 
-	corner_begin(VM_EPT);
-	HOST_EQ(corner_map_page(0x10, 1), PGT_DONE);
-	map = corner_page(0x11, 3);
 	map.access &= ~PGT_W;
 	HOST_EQ(corner_map(&map), PGT_DONE);
 	rcu_read_lock();
-	HOST_EQ(pgt_lookup(corner_root, 0x10, entries), 3);
+	HOST_EQ(pgt_lookup(corner_root, 0x10, entries), level);
 	rcu_read_unlock();
-	HOST_CHECK(pgt_is_dirty(&vm.fmt, entries[3]));
+	HOST_CHECK(pgt_is_dirty(&vm.fmt, entries[level]));
+}
+
+/* Dirty is dirty, also two levels down. */
+HOST_TEST(corner, deep_dirty)
+{
+	corner_begin(VM_EPT);
+	HOST_EQ(corner_map_page(0x10, 1), PGT_DONE);
+	corner_map_over(0x11, 2);
+	corner_map_over(0x211, 3);
 	corner_end();
 }

@@ -118,7 +118,7 @@ static struct pgt_map nomem_map(u64 gfn, int level)
 }
 
 /* Every batch must end without a flush: nothing gets stale here. */
-static int nomem_map_one(struct pgt_root *root, const struct pgt_map *map)
+static int nomem_map_one(struct pgt_root *root, struct pgt_map *map)
 {
 	struct pgt_batch batch;
 	int ret;

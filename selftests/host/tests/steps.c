@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * No step of an operation takes apart more than one table: what a huge leaf and
+ * NX recovery do about tables that link tables.
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+
+#include "sim/explore.h"
+#include "test.h"
+#include "vm.h"
+
+/* One table is taken apart, and the entry above it changed twice. */
+#define STEP_CHANGES	(PGT_ENTRIES + 2)
+/* In the first, second, third and last table below an entry of level 3. */
+#define FIRST		0x10
+#define SECOND		0x210
+#define THIRD		0x410
+#define LAST		0x3fe10
+#define END		0x40000
+#define PFN		0x10000000ULL
+
+static struct pgt_batch batch;
+
+static struct pgt_root *root(void)
+{
+	return vm.vcpu[0].root;
+}
+
+static void create(const struct vm_config *config)
+{
+	vm_create(config, 2, 512, 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		vm_load(&vm.vcpu[i]);
+		HOST_EQ(pgt_cache_fill(&vm.vcpu[i].cache, 16, false), 0);
+	}
+}
+
+static void destroy(void)
+{
+	vm_validate();
+	vm_destroy();
+}
+
+static void begin(enum pgt_mode mode)
+{
+	if (mode == PGT_EXCLUSIVE)
+		write_lock(&vm.lock);
+	else
+		read_lock(&vm.lock);
+	pgt_batch_begin(&batch, &vm.mmu, mode, false);
+}
+
+static void end(void)
+{
+	pgt_batch_end(&batch);
+	if (batch.mode == PGT_EXCLUSIVE)
+		write_unlock(&vm.lock);
+	else
+		read_unlock(&vm.lock);
+}
+
+static struct pgt_map page(u64 gfn, int level)
+{
+	return (struct pgt_map){
+		.gfn = gfn, .pfn = PFN + gfn, .level = level,
+		.req_level = level, .host_writable = true,
+		.mmu_writable = true, .access = vm.access, .want = PGT_R,
+		.memtype = vm.config->mode.format == CPU_EPT ? 6 : 0,
+	};
+}
+
+static int map_on(unsigned int cpu, struct pgt_map *map)
+{
+	struct pgt_batch mapping;
+	int ret;
+
+	read_lock(&vm.lock);
+	pgt_batch_begin(&mapping, &vm.mmu, PGT_SHARED, false);
+	ret = pgt_map(&mapping, root(), map, &vm.vcpu[cpu].cache);
+	pgt_batch_end(&mapping);
+	read_unlock(&vm.lock);
+	return ret;
+}
+
+static int map(struct pgt_map *map)
+{
+	return map_on(0, map);
+}
+
+static void map_small(u64 gfn)
+{
+	struct pgt_map small = page(gfn, 1);
+
+	HOST_EQ(map(&small), PGT_DONE);
+}
+
+/* As a fault that the mitigation has no huge leaf for. */
+static void map_exec(u64 gfn)
+{
+	struct pgt_map exec = page(gfn, 1);
+
+	exec.want = PGT_X;
+	exec.req_level = 3;
+	exec.nx_huge = true;
+	exec.nx_disallow = true;
+	HOST_EQ(map(&exec), PGT_DONE);
+}
+
+static u64 entry(u64 gfn, int *level)
+{
+	u64 entries[PGT_MAX_LEVEL + 1];
+
+	rcu_read_lock();
+	*level = pgt_lookup(root(), gfn, entries);
+	rcu_read_unlock();
+	return entries[*level];
+}
+
+static int level_at(u64 gfn)
+{
+	int level;
+	u64 e = entry(gfn, &level);
+
+	return pgt_is_leaf(e, level) ? level : 0;
+}
+
+static long tables(void)
+{
+	return atomic_long_read(&vm.mmu.tables);
+}
+
+/* On every kind of table that has leaves of 1G. */
+#define STEPS_TEST(name)						\
+	static void steps_##name(void);					\
+	HOST_TEST(steps, name)						\
+	{								\
+		for (unsigned int c = 0; c < vm_nr_configs; c++) {	\
+			create(&vm_configs[c]);				\
+			if (vm.fmt.max_leaf_level == 3)			\
+				steps_##name();				\
+			destroy();					\
+		}							\
+	}								\
+	static void steps_##name(void)
+
+/* Map a leaf of 1G; returns the level that it came to. */
+static int map_huge(u64 gfn)
+{
+	struct pgt_map huge = page(gfn, 3);
+	unsigned long changes = vm.traced.nr;
+
+	HOST_EQ(map(&huge), PGT_DONE);
+	HOST_CHECK(vm.traced.nr - changes <= STEP_CHANGES);
+	HOST_EQ(level_at(gfn), huge.level);
+	return huge.level;
+}
+
+STEPS_TEST(map)
+{
+	long before;
+
+	map_small(FIRST);
+	map_small(SECOND);
+	before = tables();
+	/* Only the table in its own way makes room for a smaller leaf. */
+	HOST_EQ(map_huge(FIRST + 1), 2);
+	HOST_EQ(level_at(FIRST), 2);
+	HOST_EQ(level_at(SECOND), 1);
+	HOST_EQ(tables(), before - 1);
+	/* Nothing is in its way. */
+	HOST_EQ(map_huge(LAST), 2);
+	HOST_EQ(tables(), before - 1);
+	HOST_EQ(map_huge(SECOND + 1), 2);
+	HOST_EQ(tables(), before - 2);
+	/* Nothing but leaves is left below. */
+	HOST_EQ(map_huge(THIRD), 3);
+	HOST_EQ(level_at(FIRST), 3);
+	HOST_EQ(tables(), before - 3);
+}
+
+/* Down to 4K where both a table of tables and the mitigation are in the way. */
+STEPS_TEST(map_nx)
+{
+	struct pgt_map huge = page(FIRST + 1, 3);
+
+	if (!vm.fmt.nx && !vm.fmt.exec)
+		return;
+	map_exec(FIRST);
+	HOST_EQ(map(&huge), PGT_DONE);
+	HOST_EQ(huge.level, 2);
+
+	map_exec(SECOND);
+	huge = page(SECOND + 1, 3);
+	huge.nx_huge = true;
+	HOST_EQ(map(&huge), PGT_DONE);
+	HOST_EQ(huge.level, 1);
+	HOST_EQ(level_at(SECOND + 1), 1);
+}
+
+/* Take out a table for the mitigation, which must leave @start so. */
+static bool zap_nx(struct pgt_range *range, u64 start)
+{
+	unsigned long changes = vm.traced.nr;
+	bool found = pgt_zap_nx_table(&batch, root(), range);
+
+	HOST_CHECK(vm.traced.nr - changes <= STEP_CHANGES);
+	HOST_EQ(range->start, start);
+	return found;
+}
+
+static void zap_nx_all(enum pgt_mode mode)
+{
+	struct pgt_range range = { 0, 2 * END };
+	long before = tables();
+
+	map_exec(FIRST);
+	map_small(SECOND);
+	map_exec(THIRD);
+	map_exec(LAST);
+	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 4);
+	vm.flushes = 0;
+	begin(mode);
+	/* What is below goes first, whatever it is there for. */
+	HOST_CHECK(zap_nx(&range, 0x200));
+	HOST_CHECK(zap_nx(&range, 0x400));
+	HOST_CHECK(zap_nx(&range, 0x600));
+	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 2);
+	/* The table above comes after the last one below it. */
+	HOST_CHECK(zap_nx(&range, END - 1));
+	HOST_CHECK(zap_nx(&range, END));
+	HOST_CHECK(!zap_nx(&range, 2 * END));
+	end();
+	HOST_EQ(vm.flushes, 1);
+	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 0);
+	HOST_EQ(atomic_long_read(&vm.mmu.pages[1]), 0);
+	/* Those above stay. */
+	HOST_EQ(tables(), before + vm.config->levels - 3);
+	HOST_EQ(map_huge(FIRST), 3);
+}
+
+STEPS_TEST(zap_nx_exclusive)
+{
+	if (vm.fmt.nx || vm.fmt.exec)
+		zap_nx_all(PGT_EXCLUSIVE);
+}
+
+/* Entries that the batch itself has frozen are in the way of the last table. */
+STEPS_TEST(zap_nx_shared)
+{
+	if (vm.fmt.nx || vm.fmt.exec)
+		zap_nx_all(PGT_SHARED);
+}
+
+/* However fast tables come back, the range comes to its end. */
+STEPS_TEST(zap_nx_ends)
+{
+	struct pgt_range range = { 0x400, 2 * END };
+
+	if (!vm.fmt.nx && !vm.fmt.exec)
+		return;
+	map_exec(FIRST);
+	map_exec(LAST);
+	begin(PGT_SHARED);
+	HOST_CHECK(zap_nx(&range, END - 1));
+	end();
+	map_exec(LAST);
+	begin(PGT_SHARED);
+	/* The table above still links one that is not in the range. */
+	HOST_CHECK(!zap_nx(&range, 2 * END));
+	end();
+	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 3);
+	HOST_EQ(level_at(FIRST), 1);
+}
+
+/*
+ * A table that a fault links below another one, while that is looked at and
+ * taken apart, goes with it.
+ */
+
+static void explore(const char *name, void (*setup)(void *ctx),
+		    void (*apart)(void *ctx), void (*fault)(void *ctx),
+		    void (*check)(void *ctx))
+{
+	struct sim_case c = {
+		.name = name,
+		.nr_tasks = 2,
+		.setup = setup,
+		.task = { apart, fault },
+		.check = check,
+	};
+	struct sim_stats stats;
+
+	sim_never_resched = true;
+	sim_explore_all(&c, 2, 0, &stats);
+	HOST_CHECK(stats.complete);
+	host_note("%llu schedules", (unsigned long long)stats.schedules);
+}
+
+static bool linked_mapped;
+
+/* A table, there for the mitigation, with a leaf of 2M and none of 1G. */
+static void linked_setup(void *ctx)
+{
+	struct pgt_map data;
+
+	create(VM_EPT);
+	data = page(FIRST, 2);
+	data.req_level = 3;
+	data.nx_huge = true;
+	data.nx_disallow = true;
+	HOST_EQ(map(&data), PGT_DONE);
+}
+
+/* The same with a table below it, where the fault is going to be. */
+static void linked_setup_below(void *ctx)
+{
+	linked_setup(ctx);
+	map_exec(THIRD + 1);
+}
+
+static void linked_fault(void *ctx)
+{
+	struct pgt_map small = page(THIRD, 1);
+
+	linked_mapped = map_on(1, &small) == PGT_DONE;
+}
+
+static void linked_map(void *ctx)
+{
+	struct pgt_map huge = page(SECOND, 3);
+
+	huge.access &= ~PGT_W;
+	map(&huge);
+}
+
+static void linked_zap(void *ctx)
+{
+	struct pgt_range range = { 0, END };
+
+	begin(PGT_SHARED);
+	while (pgt_zap_nx_table(&batch, root(), &range))
+		;
+	end();
+}
+
+static void linked_check(void *ctx)
+{
+	destroy();
+}
+
+static void linked_check_dirty(void *ctx)
+{
+	int level;
+	u64 e = entry(THIRD, &level);
+
+	if (linked_mapped && !pgt_is_dirty(&vm.fmt, e))
+		host_fail("dirty", "a page may have been written to, its leaf is clean");
+	destroy();
+}
+
+HOST_TEST(steps, linked_while_mapped_over)
+{
+	explore("linked_while_mapped_over", linked_setup, linked_map,
+		linked_fault, linked_check_dirty);
+}
+
+HOST_TEST(steps, linked_while_zapped)
+{
+	explore("linked_while_zapped", linked_setup, linked_zap, linked_fault,
+		linked_check);
+}
+
+/* Once a table is out of the tree none of its entries gets free again. */
+HOST_TEST(steps, linked_after_zapped)
+{
+	explore("linked_after_zapped", linked_setup_below, linked_zap,
+		linked_fault, linked_check);
+}
