@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tty
 from dataclasses import dataclass, field
@@ -25,8 +26,10 @@ SPLAT = re.compile(
     r'detected stalls? on CPU|suspicious RCU|KASAN: |UBSAN: |refcount_t: |'
     r'ODEBUG: |list_(add|del) corruption|kmemleak: .* new suspected|'
     r'invoked oom-killer|Out of memory: |Call Trace:')
-# How a normal end looks in Bochs, which has no power to turn off.
-POWER_OFF = re.compile(r'reboot: Power down|ACPI: PM: Preparing to enter')
+
+
+# Set to have every machine go down.
+stopping = threading.Event()
 
 
 class EmulatorError(Exception):
@@ -216,6 +219,8 @@ class Boot:
                             f'serial,id=p{port.master},path={port.path}']
         elog.write((' '.join(command) + '\n').encode())
         elog.flush()
+        # However we end, the emulator does not stay.
+        command = ['setpriv', '--pdeathsig', 'KILL', *command]
         return subprocess.Popen(command, cwd=scratch, stdin=subprocess.DEVNULL,
                                 stdout=elog, stderr=elog,
                                 start_new_session=True)
@@ -240,6 +245,8 @@ class Boot:
             self.trouble = 'the machine went down'
 
     def _stopped(self, process):
+        if stopping.is_set():
+            self.trouble = 'interrupted'
         if self.done or self.trouble or process.poll() is not None:
             return True
         if time.monotonic() > self.deadline:
@@ -322,7 +329,15 @@ class Boot:
         on_result(self.results[-1])
 
 
-def fail(name, text, status=1):
-    """One line for the user, and the end."""
-    print(f'{name}: {text}', file=sys.stderr)
-    sys.exit(status)
+def entry(name, main, *errors):
+    """Call main(); an error is one line for the user."""
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        sys.exit(main())
+    except (EmulatorError, *errors) as error:
+        print(f'{name}: {error}', file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
