@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What KVM asks of altmmu, for a VM that is on it.
+ *
+ * Every function but the first few wants kvm_has_altmmu() to be true.  In a
+ * kernel without altmmu that is false at compile time, and so nothing of what
+ * depends on it is left.
+ */
+#ifndef ALTMMU_ALTMMU_H
+#define ALTMMU_ALTMMU_H
+
+#include <linux/jump_label.h>
+#include <linux/kvm_host.h>
+
+struct kvm_page_fault;
+
+#ifdef CONFIG_KVM_ALTMMU
+/* How many VMs are on altmmu; with none, asking costs a jump that is not there. */
+DECLARE_STATIC_KEY_FALSE(altmmu_in_use);
+
+static inline bool kvm_has_altmmu(const struct kvm *kvm)
+{
+	return static_branch_unlikely(&altmmu_in_use) && kvm->arch.altmmu;
+}
+
+/**
+ * altmmu_init_vm() - put a new VM on the default MMU, kvm.mmu
+ * @kvm:	being made
+ *
+ * Return: 0, -EINVAL if no MMU on this host serves a VM of this type, -ENOMEM.
+ */
+int altmmu_init_vm(struct kvm *kvm);
+#else
+static inline bool kvm_has_altmmu(const struct kvm *kvm)
+{
+	return false;
+}
+
+static inline int altmmu_init_vm(struct kvm *kvm)
+{
+	return 0;
+}
+#endif
+
+/*
+ * Choosing an MMU: vm.c.
+ */
+
+/**
+ * altmmu_mmus() - the MMUs that a VM can have on this host
+ *
+ * Return: a bit for each KVM_X86_MMU_* number.
+ */
+unsigned int altmmu_mmus(void);
+
+/* Whether a VM can be on altmmu on this host. */
+static inline bool kvm_can_have_altmmu(void)
+{
+	return IS_ENABLED(CONFIG_KVM_ALTMMU) &&
+	       altmmu_mmus() & BIT(KVM_X86_MMU_ALTMMU);
+}
+
+/**
+ * altmmu_select() - put a VM on an MMU
+ * @kvm:	without vCPUs and memslots
+ * @mmu:	KVM_X86_MMU_* number
+ *
+ * Context: takes kvm->lock and kvm->slots_lock.
+ * Return: 0, -EINVAL if the VM can't have that MMU, -EBUSY if it has a vCPU or
+ * a memslot already, -ENOMEM.
+ */
+int altmmu_select(struct kvm *kvm, u64 mmu);
+
+void altmmu_uninit_vm(struct kvm *kvm);
+
+/* debugfs.c */
+void altmmu_create_debugfs(struct kvm *kvm);
+
+/*
+ * vCPUs and the roots that they have loaded: vcpu.c.
+ */
+int altmmu_create_vcpu(struct kvm_vcpu *vcpu);
+void altmmu_destroy_vcpu(struct kvm_vcpu *vcpu);
+int altmmu_topup(struct kvm_vcpu *vcpu);
+int altmmu_load_root(struct kvm_vcpu *vcpu);
+void altmmu_free_roots(struct kvm *kvm, struct kvm_mmu *mmu,
+		       unsigned long roots);
+bool altmmu_root_has_role(struct kvm *kvm, hpa_t hpa,
+			  union kvm_mmu_page_role role);
+int altmmu_walk(struct kvm_vcpu *vcpu, gpa_t gpa, u64 *entries,
+		int *root_level);
+
+/*
+ * Faults: fault.c, mmio.c.  They return RET_PF_* or a negative errno.
+ */
+int altmmu_fix(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
+int altmmu_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
+int altmmu_mmio_fault(struct kvm_vcpu *vcpu, gpa_t gpa);
+
+/*
+ * What the host asks for: notifier.c.
+ */
+bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range);
+bool altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end);
+bool altmmu_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range);
+bool altmmu_test_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range);
+
+/*
+ * Memslots, dirty logging, write tracking: memslot.c.
+ */
+void altmmu_invalidate_roots(struct kvm *kvm);
+void altmmu_empty_roots(struct kvm *kvm);
+void altmmu_zap_all(struct kvm *kvm);
+void altmmu_wrprot_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			int min_level);
+bool altmmu_wrprot_gfn(struct kvm *kvm, const struct kvm_memory_slot *slot,
+		       gfn_t gfn, int min_level);
+void altmmu_clear_dirty_slot(struct kvm *kvm,
+			     const struct kvm_memory_slot *slot);
+void altmmu_clear_dirty_mask(struct kvm *kvm,
+			     const struct kvm_memory_slot *slot, gfn_t gfn,
+			     unsigned long mask, bool wrprot);
+void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
+		  gfn_t start, gfn_t end, int level, bool shared);
+void altmmu_recover_huge_pages(struct kvm *kvm,
+			       const struct kvm_memory_slot *slot);
+
+/* Recovery from the NX-huge-page mitigation: nx.c. */
+void altmmu_recover_nx(struct kvm *kvm, unsigned int ratio);
+
+#endif /* ALTMMU_ALTMMU_H */

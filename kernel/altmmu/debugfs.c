@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debugfs: kvm/<VM>/altmmu/summary and kvm/<VM>/altmmu/tables.
+ */
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "glue.h"
+
+static int altmmu_summary_show(struct seq_file *m, void *v)
+{
+	struct altmmu_vm *vm = m->private;
+	const struct pgt_counters *counters = &vm->mmu.counters;
+	struct pgt_root *root;
+	long tables = atomic_long_read(counters->tables);
+
+	seq_printf(m, "format %s\n", vm->fmt.name);
+	for (int level = 1; level <= PGT_MAX_LEAF_LEVEL; level++)
+		seq_printf(m, "leaves_level_%d %ld\n", level,
+			   atomic_long_read(counters->leaves[level]));
+	seq_printf(m, "tables %ld\n", tables);
+	seq_printf(m, "table_bytes %ld\n", tables * (long)PAGE_SIZE);
+	/* A table has nothing beside its page. */
+	seq_puts(m, "metadata_bytes 0\n");
+	seq_printf(m, "nx_tables %ld\n",
+		   atomic_long_read(counters->nx_tables));
+	pgt_for_each_root(&vm->mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS)
+		seq_printf(m, "root space %d levels %d role 0x%08x %s\n",
+			   root->space, root->levels, root->role,
+			   READ_ONCE(root->state) == PGT_ROOT_VALID ?
+			   "valid" : "invalid");
+	return 0;
+}
+
+#define ALTMMU_DUMP_ENTRIES	256
+
+static void altmmu_dump_root(struct seq_file *m, struct pgt_root *root,
+			     struct pgt_dump_entry *entries)
+{
+	struct pgt_range range = { .end = ~0ULL };
+
+	seq_printf(m, "root space %d levels %d role 0x%08x\n", root->space,
+		   root->levels, root->role);
+	while (range.start < range.end && !seq_has_overflowed(m)) {
+		unsigned int nr;
+
+		rcu_read_lock();
+		nr = pgt_dump(root, &range, entries, ALTMMU_DUMP_ENTRIES);
+		rcu_read_unlock();
+		for (unsigned int i = 0; i < nr; i++)
+			seq_printf(m, "%d 0x%llx 0x%016llx\n", entries[i].level,
+				   entries[i].gfn, entries[i].entry);
+		cond_resched();
+	}
+}
+
+/* Level, first gfn and value of each entry that is not empty. */
+static int altmmu_tables_show(struct seq_file *m, void *v)
+{
+	struct altmmu_vm *vm = m->private;
+	struct pgt_dump_entry *entries;
+	struct pgt_root *root;
+
+	entries = kmalloc_objs(*entries, ALTMMU_DUMP_ENTRIES);
+	if (!entries)
+		return -ENOMEM;
+	pgt_for_each_root(&vm->mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS)
+		altmmu_dump_root(m, root, entries);
+	kfree(entries);
+	return 0;
+}
+
+DEFINE_SHOW_ATTRIBUTE(altmmu_summary);
+DEFINE_SHOW_ATTRIBUTE(altmmu_tables);
+
+/**
+ * altmmu_create_debugfs() - show a VM's page tables in debugfs
+ * @kvm:	the VM; nothing is done if it is not on altmmu, or not in debugfs
+ */
+void altmmu_create_debugfs(struct kvm *kvm)
+{
+	struct altmmu_vm *vm = kvm->arch.altmmu;
+
+	if (!vm || IS_ERR_OR_NULL(kvm->debugfs_dentry))
+		return;
+	vm->debugfs = debugfs_create_dir("altmmu", kvm->debugfs_dentry);
+	debugfs_create_file("summary", 0400, vm->debugfs, vm,
+			    &altmmu_summary_fops);
+	debugfs_create_file("tables", 0400, vm->debugfs, vm,
+			    &altmmu_tables_fops);
+}
+
+/*
+ * Waits for readers that are in there.  At a VM's end generic KVM has removed
+ * all of its folder already.
+ */
+void altmmu_remove_debugfs(struct altmmu_vm *vm)
+{
+	debugfs_remove(vm->debugfs);
+}

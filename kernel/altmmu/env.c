@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the engine asks of KVM (pgt/env.h).
+ */
+#include "glue.h"
+#include "pgt/env.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+void pgt_env_flush(struct pgt_mmu *mmu, u64 start, u64 end)
+{
+	struct kvm *kvm = altmmu_kvm(mmu);
+
+	trace_altmmu_flush(kvm, start, end);
+	kvm_flush_remote_tlbs_range(kvm, start, end - start);
+}
+
+/*
+ * The request waits until no vCPU is in the guest with such a root.  Before it
+ * goes in again it drops the root, and flushes when it has loaded another.
+ */
+void pgt_env_obsolete(struct pgt_mmu *mmu)
+{
+	struct kvm *kvm = altmmu_kvm(mmu);
+
+	trace_altmmu_obsolete(kvm);
+	kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);
+}
+
+static struct kvm_memory_slot *altmmu_slot(struct pgt_root *root, gfn_t gfn)
+{
+	struct kvm *kvm = altmmu_kvm(root->mmu);
+
+	return __gfn_to_memslot(__kvm_memslots(kvm, root->space), gfn);
+}
+
+void pgt_env_log_dirty(struct pgt_root *root, u64 gfn)
+{
+	mark_page_dirty_in_slot(altmmu_kvm(root->mmu), altmmu_slot(root, gfn),
+				gfn);
+}
+
+int pgt_env_max_level(struct pgt_root *root, u64 gfn, u64 pfn)
+{
+	struct kvm *kvm = altmmu_kvm(root->mmu);
+	struct kvm_memory_slot *slot = altmmu_slot(root, gfn);
+
+	/*
+	 * What the host is about to take back must not be mapped.  Where there
+	 * is a guest_memfd a page's order is only known from a fault.
+	 */
+	if (!slot || kvm_slot_has_gmem(slot) || kvm->mmu_invalidate_in_progress)
+		return PG_LEVEL_4K;
+	return kvm_mmu_max_mapping_level(kvm, NULL, slot, gfn);
+}
+
+void pgt_env_account_table(void *table, int nr)
+{
+	kvm_account_pgtable_pages(table, nr);
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What memslot updates ask for: dirty logging, write tracking, large pages,
+ * dropping everything.
+ */
+#include "glue.h"
+#include "trace.h"
+
+#ifdef CONFIG_KVM_PROVE_MMU
+/* Look at everything, after an operation that changed much of it. */
+void altmmu_prove(struct kvm *kvm)
+{
+	struct pgt_verdict verdict;
+	bool ok;
+
+	write_lock(&kvm->mmu_lock);
+	ok = pgt_validate(&kvm->arch.altmmu->mmu, &verdict);
+	write_unlock(&kvm->mmu_lock);
+	WARN_ONCE(!ok, "altmmu: %s: gfn 0x%llx, entry 0x%llx at level %d\n",
+		  verdict.what, verdict.gfn, verdict.entry, verdict.level);
+}
+#endif
+
+/**
+ * altmmu_invalidate_roots() - make all vCPUs start with empty roots
+ * @kvm:	the VM
+ *
+ * altmmu_empty_roots() has to follow.
+ *
+ * Context: exclusive, slots_lock.
+ */
+void altmmu_invalidate_roots(struct kvm *kvm)
+{
+	pgt_roots_invalidate(&kvm->arch.altmmu->mmu, PGT_ANY_SPACE);
+}
+
+/**
+ * altmmu_empty_roots() - unmap what invalidated roots map
+ * @kvm:	the VM
+ *
+ * Context: slots_lock, so that there is only one; takes the MMU lock shared.
+ */
+void altmmu_empty_roots(struct kvm *kvm)
+{
+	lockdep_assert_held(&kvm->slots_lock);
+	read_lock(&kvm->mmu_lock);
+	pgt_roots_empty(&kvm->arch.altmmu->mmu, PGT_SHARED, true);
+	read_unlock(&kvm->mmu_lock);
+	altmmu_prove(kvm);
+}
+
+/**
+ * altmmu_zap_all() - unmap everything at the end of a VM's memory
+ * @kvm:	the VM; no vCPU runs any more
+ *
+ * Somebody may be at emptying invalidated roots, and goes on after us.
+ *
+ * Context: exclusive.
+ */
+void altmmu_zap_all(struct kvm *kvm)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, true);
+	pgt_for_each_root(mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS) {
+		struct pgt_range all = { .end = ~0ULL };
+
+		pgt_zap_tables(&batch, root, &all);
+	}
+	pgt_batch_end(&batch);
+}
+
+static struct pgt_range altmmu_slot_range(const struct kvm_memory_slot *slot)
+{
+	return (struct pgt_range) {
+		.start = slot->base_gfn,
+		.end = slot->base_gfn + slot->npages,
+	};
+}
+
+/*
+ * The callers flush when all of a memslot's flags are applied, under the hold of
+ * slots_lock that also keeps other updates of dirty state out until then.
+ */
+
+/* Context: slots_lock; takes the MMU lock shared. */
+void altmmu_wrprot_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			int min_level)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	read_lock(&kvm->mmu_lock);
+	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
+	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		struct pgt_range range = altmmu_slot_range(slot);
+
+		pgt_wrprot(&batch, root, &range, min_level, false);
+	}
+	pgt_batch_defer(&batch);
+	read_unlock(&kvm->mmu_lock);
+	altmmu_prove(kvm);
+}
+
+/* Context: slots_lock; takes the MMU lock shared. */
+void altmmu_clear_dirty_slot(struct kvm *kvm,
+			     const struct kvm_memory_slot *slot)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	read_lock(&kvm->mmu_lock);
+	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
+	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		struct pgt_range range = altmmu_slot_range(slot);
+
+		pgt_clear_dirty(&batch, root, &range);
+	}
+	pgt_batch_defer(&batch);
+	read_unlock(&kvm->mmu_lock);
+	altmmu_prove(kvm);
+}
+
+/* Context: exclusive, from when the bits were taken from the log. */
+void altmmu_clear_dirty_mask(struct kvm *kvm,
+			     const struct kvm_memory_slot *slot, gfn_t gfn,
+			     unsigned long mask, bool wrprot)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, false);
+	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS)
+		pgt_clear_dirty_mask(&batch, root, gfn, mask, wrprot);
+	pgt_batch_defer(&batch);
+}
+
+/**
+ * altmmu_wrprot_gfn() - take write permission from one gfn
+ * @kvm:	the VM
+ * @slot:	where it is
+ * @gfn:	the gfn
+ * @min_level:	1: somebody is going to watch its writes; else: huge leaves of
+ *		this level and above only, for dirty logging
+ *
+ * Context: exclusive.
+ * Return: true if the caller has to flush before it drops the lock.
+ */
+bool altmmu_wrprot_gfn(struct kvm *kvm, const struct kvm_memory_slot *slot,
+		       gfn_t gfn, int min_level)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, false);
+	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		struct pgt_range range = { .start = gfn, .end = gfn + 1 };
+
+		pgt_wrprot(&batch, root, &range, min_level,
+			   min_level == PG_LEVEL_4K);
+	}
+	return pgt_batch_defer(&batch);
+}
+
+static void altmmu_lock(struct kvm *kvm, bool shared)
+{
+	if (shared)
+		read_lock(&kvm->mmu_lock);
+	else
+		write_lock(&kvm->mmu_lock);
+}
+
+static void altmmu_unlock(struct kvm *kvm, bool shared)
+{
+	if (shared)
+		read_unlock(&kvm->mmu_lock);
+	else
+		write_unlock(&kvm->mmu_lock);
+}
+
+/* Split in one root, with the lock held; false if memory ran out. */
+static bool altmmu_split_root(struct kvm *kvm, struct pgt_root *root,
+			      gfn_t start, gfn_t end, int level, bool shared)
+{
+	struct altmmu_vm *vm = kvm->arch.altmmu;
+	struct pgt_range range = { .start = start, .end = end };
+	u8 exec = is_nx_huge_page_enabled(kvm) ? altmmu_exec(root->fmt) : 0;
+	struct pgt_batch batch;
+	int r;
+
+	for (;;) {
+		pgt_batch_begin(&batch, root->mmu,
+				shared ? PGT_SHARED : PGT_EXCLUSIVE, true);
+		r = pgt_split(&batch, root, &range, level, exec,
+			      &vm->split_cache);
+		pgt_batch_end(&batch);
+		if (!r)
+			return true;
+		altmmu_unlock(kvm, shared);
+		cond_resched();
+		r = pgt_cache_fill(&vm->split_cache,
+				   KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE, false);
+		altmmu_lock(kvm, shared);
+		/* Those that are left are split when they are written to. */
+		if (r)
+			return false;
+	}
+}
+
+/**
+ * altmmu_split() - split huge leaves before somebody waits for it
+ * @kvm:	the VM
+ * @slot:	where
+ * @start:	first gfn
+ * @end:	end of the gfns
+ * @level:	level to get to
+ * @shared:	how the MMU lock is held; it is dropped on the way
+ *
+ * Context: slots_lock, and the MMU lock as @shared says.
+ */
+void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
+		  gfn_t start, gfn_t end, int level, bool shared)
+{
+	struct altmmu_vm *vm = kvm->arch.altmmu;
+	struct pgt_root *root;
+
+	lockdep_assert_held(&kvm->slots_lock);
+	pgt_for_each_root(&vm->mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		if (!altmmu_split_root(kvm, root, start, end, level, shared)) {
+			pgt_root_put(root);
+			break;
+		}
+	}
+}
+
+/**
+ * altmmu_recover_huge_pages() - map huge again what dirty logging split
+ * @kvm:	the VM
+ * @slot:	where; logging is off
+ *
+ * Context: slots_lock; takes the MMU lock shared.
+ */
+void altmmu_recover_huge_pages(struct kvm *kvm,
+			       const struct kvm_memory_slot *slot)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	read_lock(&kvm->mmu_lock);
+	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
+	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		struct pgt_range range = altmmu_slot_range(slot);
+
+		pgt_collapse(&batch, root, &range,
+			     is_nx_huge_page_enabled(kvm));
+	}
+	pgt_batch_end(&batch);
+	read_unlock(&kvm->mmu_lock);
+	altmmu_prove(kvm);
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults where no memslot is.  The entry that remembers it spares the next such
+ * fault the look at the memslots; the access is emulated either way.
+ */
+#include "glue.h"
+#include "mmu/mmutrace.h"
+#include "x86.h"
+
+int altmmu_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault,
+		    struct pgt_root *root)
+{
+	u64 gen = kvm_vcpu_memslots(vcpu)->generation;
+	struct pgt_batch batch;
+	int r;
+
+	pgt_batch_begin(&batch, root->mmu, PGT_SHARED, false);
+	r = pgt_map_mmio(&batch, root, fault->gfn, gen, ACC_ALL,
+			 &vcpu->arch.altmmu->cache);
+	pgt_batch_end(&batch);
+
+	switch (r) {
+	case -EAGAIN:
+	case -ENOMEM:
+	case -EEXIST:
+		/* A slot came or goes: the next look will tell. */
+		return RET_PF_RETRY;
+	case PGT_DONE:
+		vcpu->stat.pf_mmio_spte_created++;
+		fallthrough;
+	default:
+		return RET_PF_EMULATE;
+	}
+}
+
+/**
+ * altmmu_mmio_fault() - look up a fault that an MMIO entry may have caused
+ * @vcpu:	current
+ * @gpa:	the address
+ *
+ * Context: SRCU.
+ * Return: RET_PF_EMULATE; RET_PF_INVALID if the entry is out of date;
+ * RET_PF_RETRY if it is gone.
+ */
+int altmmu_mmio_fault(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	struct pgt_root *root = altmmu_vcpu_root(vcpu);
+	gfn_t gfn = gpa_to_gfn(gpa);
+	u64 access;
+	int r;
+
+	rcu_read_lock();
+	r = pgt_lookup_mmio(root, gfn, kvm_vcpu_memslots(vcpu)->generation,
+			    &access);
+	rcu_read_unlock();
+	switch (r) {
+	case 0:
+		trace_handle_mmio_page_fault(0, gfn, access);
+		vcpu_cache_mmio_info(vcpu, 0, gfn, access);
+		return RET_PF_EMULATE;
+	case -ESTALE:
+		return RET_PF_INVALID;
+	default:
+		return RET_PF_RETRY;
+	}
+}

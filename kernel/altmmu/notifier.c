@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the host asks for: pages that it takes back, and whether pages are used.
+ */
+#include "glue.h"
+#include "trace.h"
+
+/* Unmap leaves in every root of an address space, those being emptied too. */
+static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
+			     bool may_yield)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, may_yield);
+	pgt_for_each_root(mmu, root, space, PGT_ALL_ROOTS) {
+		struct pgt_range range = { .start = start, .end = end };
+
+		pgt_zap_leaves(&batch, root, &range);
+	}
+	return pgt_batch_defer(&batch);
+}
+
+/**
+ * altmmu_unmap_gfn_range() - unmap a part of a memslot
+ * @kvm:	the VM
+ * @range:	which
+ *
+ * Context: exclusive.
+ * Return: true if the caller has to flush before it drops the lock.
+ */
+bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)
+{
+	trace_altmmu_unmap(kvm, range->start, range->end);
+	return altmmu_zap_range(kvm, range->slot->as_id, range->start,
+				range->end, range->may_block);
+}
+
+/**
+ * altmmu_zap_gfn_range() - unmap gfns of every address space
+ * @kvm:	the VM
+ * @start:	first gfn
+ * @end:	end of the gfns
+ *
+ * Context: exclusive.
+ * Return: true if the caller has to flush before it drops the lock.
+ */
+bool altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	trace_altmmu_unmap(kvm, start, end);
+	return altmmu_zap_range(kvm, PGT_ANY_SPACE, start, end, true);
+}
+
+static bool altmmu_age(struct kvm *kvm, struct kvm_gfn_range *range,
+		       bool (*age)(struct pgt_root *, struct pgt_range *),
+		       bool enough)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_root *root;
+	bool young = false;
+
+	pgt_for_each_root(mmu, root, range->slot->as_id, PGT_VALID_ROOTS) {
+		struct pgt_range r = { range->start, range->end };
+
+		while (r.start < r.end) {
+			rcu_read_lock();
+			young |= age(root, &r);
+			rcu_read_unlock();
+		}
+		if (young && enough) {
+			pgt_root_put(root);
+			break;
+		}
+	}
+	return young;
+}
+
+/* Context: none, the lock may be held. */
+bool altmmu_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range)
+{
+	return altmmu_age(kvm, range, pgt_age, false);
+}
+
+bool altmmu_test_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range)
+{
+	return altmmu_age(kvm, range, pgt_test_age, true);
+}

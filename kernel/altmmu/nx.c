@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Recovery from the NX-huge-page mitigation: now and then a few of the tables
+ * that stand where huge leaves could be are dropped, so that faults map huge
+ * again what is no longer executed.
+ */
+#include "glue.h"
+#include "trace.h"
+
+/* Drop up to @to_zap tables of a slot; how many there were. */
+static unsigned long altmmu_recover_nx_slot(struct kvm *kvm,
+					    struct pgt_batch *batch,
+					    const struct kvm_memory_slot *slot,
+					    unsigned long to_zap)
+{
+	struct altmmu_vm *vm = kvm->arch.altmmu;
+	unsigned long zapped = 0;
+	struct pgt_root *root;
+
+	pgt_for_each_root(&vm->mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		struct pgt_range range = {
+			.start = max(slot->base_gfn, vm->nx_next),
+			.end = slot->base_gfn + slot->npages,
+		};
+
+		while (zapped < to_zap && range.start < range.end &&
+		       pgt_zap_nx_table(batch, root, &range)) {
+			vm->nx_next = range.start;
+			zapped++;
+		}
+		if (zapped == to_zap) {
+			pgt_root_put(root);
+			break;
+		}
+	}
+	return zapped;
+}
+
+static unsigned long altmmu_recover_nx_slots(struct kvm *kvm,
+					     unsigned long to_zap)
+{
+	unsigned long zapped = 0;
+	struct pgt_batch batch;
+
+	pgt_batch_begin(&batch, &kvm->arch.altmmu->mmu, PGT_SHARED, true);
+	for (int space = 0; space < kvm_arch_nr_memslot_as_ids(kvm); space++) {
+		struct kvm_memslots *slots = __kvm_memslots(kvm, space);
+		struct kvm_memslot_iter iter;
+
+		kvm_for_each_memslot_in_gfn_range(&iter, slots,
+						  kvm->arch.altmmu->nx_next,
+						  kvm_mmu_max_gfn() + 1) {
+			/*
+			 * With dirty logging on they would come back small;
+			 * when it ends the slot is collapsed.
+			 */
+			if (kvm_slot_dirty_track_enabled(iter.slot))
+				continue;
+			zapped += altmmu_recover_nx_slot(kvm, &batch, iter.slot,
+							 to_zap - zapped);
+			if (zapped == to_zap)
+				goto out;
+		}
+	}
+out:
+	pgt_batch_end(&batch);
+	return zapped;
+}
+
+/**
+ * altmmu_recover_nx() - drop some of the tables that the mitigation asked for
+ * @kvm:	the VM
+ * @ratio:	one of so many; 0: none
+ *
+ * Goes on where the last call stopped, so that each has its turn.
+ *
+ * Context: one at a time; takes SRCU and the MMU lock shared.
+ */
+void altmmu_recover_nx(struct kvm *kvm, unsigned int ratio)
+{
+	struct altmmu_vm *vm = kvm->arch.altmmu;
+	unsigned long tables = atomic_long_read(vm->mmu.counters.nx_tables);
+	unsigned long to_zap = ratio ? DIV_ROUND_UP(tables, ratio) : 0;
+
+	if (!to_zap)
+		return;
+
+	guard(srcu)(&kvm->srcu);
+	guard(read_lock)(&kvm->mmu_lock);
+
+	to_zap -= altmmu_recover_nx_slots(kvm, to_zap);
+	if (to_zap && vm->nx_next) {
+		vm->nx_next = 0;
+		altmmu_recover_nx_slots(kvm, to_zap);
+	}
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Trace events of altmmu.
+ */
+#if !defined(ALTMMU_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define ALTMMU_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM altmmu
+
+struct kvm;
+struct pgt_map;
+
+/* @result is a PGT_* result or a negative errno. */
+TRACE_EVENT(altmmu_fix,
+	TP_PROTO(int vcpu, u64 gfn, u64 error_code, int result),
+	TP_ARGS(vcpu, gfn, error_code, result),
+
+	TP_STRUCT__entry(
+		__field(int, vcpu)
+		__field(int, result)
+		__field(u64, gfn)
+		__field(u64, error_code)
+	),
+
+	TP_fast_assign(
+		__entry->vcpu = vcpu;
+		__entry->result = result;
+		__entry->gfn = gfn;
+		__entry->error_code = error_code;
+	),
+
+	TP_printk("vcpu %d gfn 0x%llx error 0x%llx: %d", __entry->vcpu,
+		  __entry->gfn, __entry->error_code, __entry->result)
+);
+
+TRACE_EVENT(altmmu_map,
+	TP_PROTO(int vcpu, const struct pgt_map *map, u64 error_code,
+		 int result),
+	TP_ARGS(vcpu, map, error_code, result),
+
+	TP_STRUCT__entry(
+		__field(int, vcpu)
+		__field(int, result)
+		__field(u64, gfn)
+		__field(u64, pfn)
+		__field(u64, error_code)
+		__field(u8, level)
+		__field(u8, access)
+	),
+
+	TP_fast_assign(
+		__entry->vcpu = vcpu;
+		__entry->result = result;
+		__entry->gfn = map->gfn;
+		__entry->pfn = map->pfn;
+		__entry->error_code = error_code;
+		__entry->level = map->level;
+		__entry->access = map->access;
+	),
+
+	TP_printk("vcpu %d gfn 0x%llx pfn 0x%llx level %u access 0x%x error 0x%llx: %d",
+		  __entry->vcpu, __entry->gfn, __entry->pfn, __entry->level,
+		  __entry->access, __entry->error_code, __entry->result)
+);
+
+DECLARE_EVENT_CLASS(altmmu_range,
+	TP_PROTO(const struct kvm *kvm, u64 start, u64 end),
+	TP_ARGS(kvm, start, end),
+
+	TP_STRUCT__entry(
+		__field(const void *, kvm)
+		__field(u64, start)
+		__field(u64, end)
+	),
+
+	TP_fast_assign(
+		__entry->kvm = kvm;
+		__entry->start = start;
+		__entry->end = end;
+	),
+
+	TP_printk("kvm %p gfn 0x%llx to 0x%llx", __entry->kvm, __entry->start,
+		  __entry->end)
+);
+
+DEFINE_EVENT(altmmu_range, altmmu_unmap,
+	TP_PROTO(const struct kvm *kvm, u64 start, u64 end),
+	TP_ARGS(kvm, start, end));
+
+DEFINE_EVENT(altmmu_range, altmmu_flush,
+	TP_PROTO(const struct kvm *kvm, u64 start, u64 end),
+	TP_ARGS(kvm, start, end));
+
+TRACE_EVENT(altmmu_obsolete,
+	TP_PROTO(const struct kvm *kvm),
+	TP_ARGS(kvm),
+
+	TP_STRUCT__entry(
+		__field(const void *, kvm)
+	),
+
+	TP_fast_assign(
+		__entry->kvm = kvm;
+	),
+
+	TP_printk("kvm %p", __entry->kvm)
+);
+
+#endif /* ALTMMU_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH altmmu
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+
+#include <trace/define_trace.h>

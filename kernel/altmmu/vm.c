@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which VMs are on altmmu, and what each of them has.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": altmmu: " fmt
+
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include <asm/vmx.h>
+
+#include "glue.h"
+
+DEFINE_STATIC_KEY_FALSE(altmmu_in_use);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(altmmu_in_use);
+
+static const char * const altmmu_names[] = {
+	[KVM_X86_MMU_KVM]	= "kvm",
+	[KVM_X86_MMU_ALTMMU]	= "altmmu",
+};
+
+static int altmmu_default = KVM_X86_MMU_KVM;
+
+static int altmmu_param_set(const char *val, const struct kernel_param *kp)
+{
+	int mmu = sysfs_match_string(altmmu_names, val);
+
+	if (mmu < 0)
+		return mmu;
+	WRITE_ONCE(altmmu_default, mmu);
+	return 0;
+}
+
+static int altmmu_param_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n",
+			  altmmu_names[READ_ONCE(altmmu_default)]);
+}
+
+static const struct kernel_param_ops altmmu_param_ops = {
+	.set = altmmu_param_set,
+	.get = altmmu_param_get,
+};
+
+/* Decides for VMs that are made from then on. */
+module_param_cb(mmu, &altmmu_param_ops, NULL, 0644);
+MODULE_PARM_DESC(mmu, "MMU of new VMs: kvm (default) or altmmu");
+
+/* Which kind of tables the CPU walks, and what it makes of their bits. */
+static int altmmu_init_format(struct pgt_format *fmt, u64 mmio_value)
+{
+	const struct pgt_host host = {
+		.phys_bits = kvm_host.maxphyaddr,
+		.me_value = shadow_me_value,
+		.me_mask = shadow_me_mask,
+		.mmio_value = enable_mmio_caching ? mmio_value : 0,
+		.mmio_mask = shadow_mmio_mask,
+		.mmio_access = shadow_mmio_access_mask,
+		.l1tf_mask = shadow_nonpresent_or_rsvd_mask,
+		.nonpresent = SHADOW_NONPRESENT_VALUE,
+		.max_leaf_level = max_huge_page_level,
+		.ad = kvm_ad_enabled,
+		/* Without MBEC the CPU ignores the bit (SDM 29.3.2). */
+		.mbec = true,
+		.suppress_ve = shadow_present_mask & VMX_EPT_SUPPRESS_VE_BIT,
+		.nx = true,
+	};
+
+	return shadow_xs_mask ? pgt_format_ept(fmt, &host) :
+				pgt_format_npt(fmt, &host);
+}
+
+unsigned int altmmu_mmus(void)
+{
+	unsigned int mmus = BIT(KVM_X86_MMU_KVM);
+	struct pgt_format fmt;
+
+	if (tdp_enabled && !altmmu_init_format(&fmt, shadow_mmio_value))
+		mmus |= BIT(KVM_X86_MMU_ALTMMU);
+	return mmus;
+}
+
+/* The MMUs that serve a VM of this one's type. */
+static unsigned int altmmu_mmus_for(const struct kvm *kvm)
+{
+	unsigned int mmus = altmmu_mmus();
+
+	if (kvm_has_mirrored_tdp(kvm))
+		mmus &= ~BIT(KVM_X86_MMU_ALTMMU);
+	/* The tree's shadow MMU knows no private memory. */
+	if (kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM && !tdp_mmu_enabled)
+		mmus &= ~BIT(KVM_X86_MMU_KVM);
+	return mmus;
+}
+
+static struct altmmu_vm *altmmu_alloc_vm(struct kvm *kvm)
+{
+	struct altmmu_vm *vm = kzalloc_obj(*vm, GFP_KERNEL_ACCOUNT);
+	struct pgt_counters counters = {
+		.tables = &kvm->stat.altmmu_tables,
+		.nx_tables = &kvm->stat.nx_lpage_splits,
+	};
+
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	if (altmmu_init_format(&vm->fmt, kvm->arch.shadow_mmio_value)) {
+		kfree(vm);
+		return ERR_PTR(-EINVAL);
+	}
+	for (int level = 1; level <= PGT_MAX_LEAF_LEVEL; level++)
+		counters.leaves[level] = &kvm->stat.pages[level - 1];
+	vm->kvm = kvm;
+	pgt_mmu_init(&vm->mmu, &kvm->mmu_lock, kvm_mmu_max_gfn() + 1,
+		     vm->fmt.nonpresent, &counters);
+	pgt_cache_init(&vm->split_cache, &vm->mmu);
+	static_branch_inc(&altmmu_in_use);
+	return vm;
+}
+
+static void altmmu_free_vm(struct altmmu_vm *vm)
+{
+	if (!vm)
+		return;
+	pgt_mmu_destroy(&vm->mmu);
+	pgt_cache_drain(&vm->split_cache);
+	kfree(vm);
+	static_branch_dec(&altmmu_in_use);
+}
+
+int altmmu_init_vm(struct kvm *kvm)
+{
+	unsigned int mmus = altmmu_mmus_for(kvm);
+	int mmu = READ_ONCE(altmmu_default);
+	struct altmmu_vm *vm;
+
+	if (mmu == KVM_X86_MMU_ALTMMU && !tdp_enabled)
+		pr_info_once("no nested paging on this host: VMs stay on KVM's own MMU\n");
+	/* TDX guests, and hosts that altmmu does not fit, have one choice. */
+	if (!(mmus & BIT(mmu)))
+		mmu = KVM_X86_MMU_KVM;
+	if (!(mmus & BIT(mmu)))
+		return -EINVAL;
+	if (mmu == KVM_X86_MMU_KVM)
+		return 0;
+	vm = altmmu_alloc_vm(kvm);
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+	kvm->arch.altmmu = vm;
+	return 0;
+}
+
+void altmmu_uninit_vm(struct kvm *kvm)
+{
+	altmmu_free_vm(kvm->arch.altmmu);
+	kvm->arch.altmmu = NULL;
+}
+
+static bool altmmu_has_memslots(struct kvm *kvm)
+{
+	for (int space = 0; space < kvm_arch_nr_memslot_as_ids(kvm); space++)
+		if (!kvm_memslots_empty(__kvm_memslots(kvm, space)))
+			return true;
+	return false;
+}
+
+int altmmu_select(struct kvm *kvm, u64 mmu)
+{
+	struct altmmu_vm *vm = NULL;
+	int r = 0;
+
+	if (mmu >= ARRAY_SIZE(altmmu_names) ||
+	    !(altmmu_mmus_for(kvm) & BIT(mmu)))
+		return -EINVAL;
+	/* Flips the static key, so it takes cpus_read_lock(): no lock held. */
+	if (mmu == KVM_X86_MMU_ALTMMU) {
+		vm = altmmu_alloc_vm(kvm);
+		if (IS_ERR(vm))
+			return PTR_ERR(vm);
+	}
+
+	mutex_lock(&kvm->lock);
+	mutex_lock(&kvm->slots_lock);
+	/*
+	 * Without vCPUs and memslots nobody maps, and nobody comes to unmap,
+	 * but for who zaps all of every VM, and that is under slots_lock.
+	 */
+	if (kvm->created_vcpus || altmmu_has_memslots(kvm))
+		r = -EBUSY;
+	else
+		swap(kvm->arch.altmmu, vm);
+	if (!r && vm)
+		altmmu_remove_debugfs(vm);
+	if (!r)
+		altmmu_create_debugfs(kvm);
+	mutex_unlock(&kvm->slots_lock);
+	mutex_unlock(&kvm->lock);
+
+	altmmu_free_vm(vm);
+	return r;
+}
