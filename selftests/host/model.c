@@ -2559,16 +2559,22 @@ static void model_roots_empty(u8 byte)
 	model_compare();
 }
 
-static bool model_root_fresh(const struct model_root *root)
+/* To the first of the entries, if all are empty. */
+static int model_find_foreign(struct model_root *root, struct model_at *at,
+			      int level, unsigned int nr)
 {
-	struct model_table *t = root->top;
-
-	if (root->state != PGT_ROOT_VALID)
-		return false;
-	for (int i = 0; i < PGT_ENTRIES; i++)
-		if (t->entry[i].kind != MODEL_EMPTY)
-			return false;
-	return true;
+	*at = model_top(root, 0);
+	while (at->level > level) {
+		if (at->e->kind == MODEL_EMPTY && !model_link(at, false))
+			return -ENOMEM;
+		if (at->e->kind != MODEL_TABLE || at->e->nx_disallowed)
+			return -EBUSY;
+		*at = model_down(at, 0);
+	}
+	for (unsigned int i = 0; i < nr; i++)
+		if (at->table->entry[i].kind != MODEL_EMPTY)
+			return -EBUSY;
+	return 0;
 }
 
 static void model_root_foreign(struct model_root *root, u8 byte)
@@ -2586,7 +2592,7 @@ static void model_root_foreign(struct model_root *root, u8 byte)
 	for (unsigned int i = 0; i < MODEL_CPUS; i++)
 		if (m.cpu_root[i] == root)
 			return;
-	if (!root->foreign_end && !model_root_fresh(root))
+	if (root->state != PGT_ROOT_VALID)
 		return;
 	m.op = "root_foreign";
 	m.ops++;
@@ -2602,13 +2608,8 @@ static void model_root_foreign(struct model_root *root, u8 byte)
 	} else {
 		while (end >= pgt_pages(level + 1))
 			level++;
-		at = model_top(root, 0);
-		while (at.level > level && !want) {
-			if (at.e->kind != MODEL_TABLE && !model_link(&at, false))
-				want = -ENOMEM;
-			else
-				at = model_down(&at, 0);
-		}
+		want = model_find_foreign(root, &at, level,
+					  end / pgt_pages(level));
 	}
 	MODEL_EQ("pgt_root_foreign()", IS_ERR(entry) ? PTR_ERR(entry) : 0,
 		 want);

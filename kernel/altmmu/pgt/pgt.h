@@ -423,9 +423,9 @@ void pgt_roots_empty(struct pgt_mmu *mmu, enum pgt_mode mode, bool may_yield);
 
 /**
  * pgt_root_foreign() - give the lowest gfns of a root to somebody else
- * @root:	fresh: nothing mapped yet, no CPU uses it
+ * @root:	no CPU uses it
  * @end:	first gfn that stays the engine's; a power of two of 4K pages
- * @nr:		set to how many entries map the gfns below @end
+ * @nr:		set to how many entries map the gfns below @end, 256 at the most
  * @cache:	for the tables on the way to those entries
  *
  * The entries are the caller's to write.  The engine never reads, changes,
@@ -434,8 +434,10 @@ void pgt_roots_empty(struct pgt_mmu *mmu, enum pgt_mode mode, bool may_yield);
  *
  * Context: exclusive.
  * Return: the first of the entries, ERR_PTR(-ENOMEM) if @cache ran out (call
- * again), ERR_PTR(-EINVAL) if @end is not such a number or beyond the root, or
- * the root has foreign entries already.
+ * again), ERR_PTR(-EBUSY) if one of the entries is not empty (a table without
+ * leaves, or MMIO, counts too) or is in a table that is there because of the
+ * NX-huge-page mitigation, ERR_PTR(-EINVAL) if @end is not such a number or
+ * beyond the root, or the root has foreign entries already.
  */
 u64 *pgt_root_foreign(struct pgt_root *root, u64 end, unsigned int *nr,
 		      struct pgt_cache *cache);

@@ -200,44 +200,59 @@ void pgt_roots_empty(struct pgt_mmu *mmu, enum pgt_mode mode, bool may_yield)
 	pgt_batch_end(&batch);
 }
 
+/*
+ * Come to the first of the @nr entries at @level that map the lowest gfns, if all
+ * of them are empty.  The tables on the way have to stay, so none may be there
+ * for the mitigation.
+ */
+static int pgt_root_find_foreign(struct pgt_batch *batch, struct pgt_root *root,
+				 struct pgt_pos *pos, int level,
+				 unsigned int nr, struct pgt_cache *cache)
+{
+	const struct pgt_format *fmt = root->fmt;
+
+	pgt_pos_in(pos, root->table, 0, root->levels);
+	while (pos->level > level) {
+		if (pgt_is_empty(fmt, pos->old) &&
+		    pgt_link_table(batch, fmt, pos, 0, cache))
+			return -ENOMEM;
+		if (!pgt_is_table(pos->old, pos->level) ||
+		    pos->old & fmt->nx_disallowed)
+			return -EBUSY;
+		pgt_pos_dive(pos, fmt, 0, pos->level - 1);
+	}
+	for (unsigned int i = 0; i < nr; i++)
+		if (!pgt_is_empty(fmt, READ_ONCE(pos->entry[i])))
+			return -EBUSY;
+	return 0;
+}
+
 u64 *pgt_root_foreign(struct pgt_root *root, u64 end, unsigned int *nr,
 		      struct pgt_cache *cache)
 {
-	const struct pgt_format *fmt = root->fmt;
-	u64 *entry = ERR_PTR(-EINVAL);
 	struct pgt_batch batch;
 	struct pgt_pos pos;
-	int target = 1;
+	int level = 1;
+	int ret;
 
 	lockdep_assert_held_write(root->mmu->lock);
 	if (root->foreign_end || !end || end & (end - 1) || end >= root->end)
-		return entry;
+		return ERR_PTR(-EINVAL);
 	/* As few entries as possible, so as high up as possible. */
-	while (end >= pgt_pages(target + 1))
-		target++;
+	while (end >= pgt_pages(level + 1))
+		level++;
+	*nr = end / pgt_pages(level);
 
 	pgt_batch_begin(&batch, root->mmu, PGT_EXCLUSIVE, false);
 	rcu_read_lock();
-	pgt_pos_in(&pos, root->table, 0, root->levels);
-	for (;;) {
-		pgt_pos_dive(&pos, fmt, 0, target);
-		if (pos.level == target)
-			break;
-		if (!pgt_is_empty(fmt, pos.old))
-			goto out;
-		if (pgt_link_table(&batch, fmt, &pos, 0, cache)) {
-			entry = ERR_PTR(-ENOMEM);
-			goto out;
-		}
-	}
-	entry = pos.entry;
-	root->foreign_level = target;
-	root->foreign_end = end;
-	*nr = end / pgt_pages(target);
-out:
+	ret = pgt_root_find_foreign(&batch, root, &pos, level, *nr, cache);
 	rcu_read_unlock();
 	pgt_batch_end(&batch);
-	return entry;
+	if (ret)
+		return ERR_PTR(ret);
+	root->foreign_level = level;
+	root->foreign_end = end;
+	return pos.entry;
 }
 
 void pgt_mmu_destroy(struct pgt_mmu *mmu)

@@ -61,8 +61,8 @@ void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
  * that came here before the link was cut may try to change entries.  They fail,
  * or are before us and their change is taken along.
  *
- * So is a table that a fault has linked since the caller looked for tables below
- * (pgt_links_tables()): there are as many as faults were on their way, no more.
+ * So is a table below: the caller has seen that there was none, but a fault may
+ * have linked one since (pgt_links_tables(), or the rounds of pgt_zap_tables()).
  */
 void pgt_unlink_table(struct pgt_batch *batch, const struct pgt_format *fmt,
 		      u64 *table, u64 gfn, int level,

@@ -902,9 +902,72 @@ HOST_TEST(ops, foreign_refused)
 	vm_write(0, 3);
 	write_lock(&vm.lock);
 	HOST_EQ(pgt_cache_fill(&vm.vcpu[0].cache, 8, false), 0);
+	/* On the way to the entries. */
 	HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 1, &nr, &vm.vcpu[0].cache)),
-		-EINVAL);
+		-EBUSY);
 	write_unlock(&vm.lock);
+	destroy();
+}
+
+/* What is handed out is empty, or it is not handed out. */
+OPS_TEST(foreign_busy)
+{
+	const u64 mmio_gen = 2;
+	struct pgt_cache *cache;
+	struct pgt_range range = { 0, 512 };
+	unsigned int nr;
+	u64 *entries;
+
+	create(config, 512, 1);
+	cache = &vm.vcpu[0].cache;
+	HOST_EQ(pgt_cache_fill(cache, 8, false), 0);
+	vm_write(0, 63);
+	begin(PGT_EXCLUSIVE);
+	HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 64, &nr, cache)), -EBUSY);
+	HOST_EQ(root()->foreign_end, 0);
+	/* The leaf goes, its table stays. */
+	pgt_zap_leaves(&batch, root(), &range);
+	HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 512, &nr, cache)), -EBUSY);
+	if (config->host.mmio_value) {
+		HOST_EQ(pgt_map_mmio(&batch, root(), 5, mmio_gen, 0, cache),
+			PGT_DONE);
+		HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 64, &nr, cache)),
+			-EBUSY);
+		range.start = 0;
+		pgt_expire_mmio(&batch, root(), &range, mmio_gen + 1);
+	}
+	/* What is above them does not matter. */
+	end();
+	vm_write(0, 64);
+	begin(PGT_EXCLUSIVE);
+	entries = pgt_root_foreign(root(), 64, &nr, cache);
+	HOST_CHECK(!IS_ERR(entries));
+	HOST_EQ(nr, 64);
+	end();
+	HOST_CHECK(leaf_at(64, 1));
+	destroy();
+}
+
+/* A table that NX recovery takes must not lead to what is foreign. */
+HOST_TEST(ops, foreign_busy_nx)
+{
+	struct pgt_range range = { 0, 512 };
+	struct pgt_cache *cache;
+	unsigned int nr;
+
+	create(VM_EPT, 2048, 2);
+	cache = &vm.vcpu[0].cache;
+	vm.nx_huge = true;
+	vm_access(&vm.vcpu[0], 100, CPU_EXEC);
+	HOST_EQ(pgt_cache_fill(cache, 8, false), 0);
+	begin(PGT_EXCLUSIVE);
+	pgt_zap_leaves(&batch, root(), &range);
+	HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 64, &nr, cache)), -EBUSY);
+	end();
+	HOST_EQ(vm_zap_nx(PGT_SHARED), 1);
+	begin(PGT_EXCLUSIVE);
+	HOST_CHECK(!IS_ERR(pgt_root_foreign(root(), 64, &nr, cache)));
+	end();
 	destroy();
 }
 
