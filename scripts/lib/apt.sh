@@ -67,7 +67,7 @@ apt_begin()
 {
 	apt_root=$1
 	needs apt-get apt
-	mkdir -p "$apt_root"/{lists/partial,archives/partial,download}
+	mkdir -p "$apt_root"/{lists/partial,archives/partial,download,none}
 	: >"$apt_root/status"
 	: >"$apt_root/sources.list"
 
@@ -122,16 +122,17 @@ apt_lists()
 	apt-get -q update >"$apt_root/log" 2>&1
 }
 
-# The first thing that apt complained of.
+# What apt complained of: its last error says no more than that there was one.
 apt_complaint()
 {
-	sed -n 's/^[EW]: //p' "$apt_root/log" | head -n 1
+	grep -E '^[EW]: |^Err:' -A 1 "$apt_root/log" |
+		sed -n 's/^[EW]: //p; s/^  \([^ ]\)/\1/p' | head -n 1
 }
 
 # apt_search TYPE COMMAND: have COMMAND look in one suite after another.
 apt_search()
 {
-	local type=$1 suite uri trouble=
+	local type=$1 suite uri trouble= reached=
 
 	shift
 	for suite in "${apt_suites[@]}"; do
@@ -144,11 +145,14 @@ apt_search()
 					trouble=${trouble:-$(apt_complaint)}
 				continue
 			fi
+			reached=y
 			if "$@"; then
 				apt_suite=$suite
 				return 0
 			fi
 		done
+		# It is not the suite, then.
+		[ -z "$trouble" ] || [ -n "$reached" ] || break
 	done
 	[ -z "$trouble" ] || die "can't get Debian's lists: $trouble"
 	return 1
