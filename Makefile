@@ -13,7 +13,7 @@ endif
 endif
 
 .PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
-	clean
+	clean tree worktree patches check-patches static deb
 
 help:
 	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
@@ -22,6 +22,16 @@ help:
 	@echo 'make host-bugs          plant bugs in the engine; the tests must catch each'
 	@echo 'make host-coverage      lines and branches of the engine that the tests reach'
 	@echo 'make host-bench         count the instructions that the engine takes'
+	@echo 'make tree               the pristine kernel tree: get it, print its path'
+	@echo 'make worktree           the patched kernel tree: build/linux'
+	@echo 'make patches            compose kernel/series and the sources into patches/'
+	@echo 'make check-patches      whether patches/ is fresh, applies and is clean; with'
+	@echo '                        EACH=1 whether each builds, with DEB_ORIG=1 whether'
+	@echo '                        they apply to the release without Debian'"'"'s patches'
+	@echo 'make static             sparse, W=1 builds, kernel-doc, checkpatch, shellcheck'
+	@echo 'make deb                packages of the patched kernel, in build/deb, from'
+	@echo '                        CONFIG_FILE=PATH or the running kernel'"'"'s configuration'
+	@echo '                        (all of these take KERNEL_TREE=PATH instead of Debian'"'"'s)'
 	@echo 'make docs               Documentation/ as HTML, in build/docs'
 	@echo 'make clean              remove build/'
 
@@ -42,6 +52,13 @@ host-coverage:
 
 host-bench:
 	@scripts/host-bench
+
+# What is given on the command line, such as KERNEL_TREE, they find in the
+# environment.
+tree worktree patches check-patches static deb:
+	@$(target_script)
+
+target_script = scripts/$(patsubst patches,series,$@)
 
 docs:
 	@command -v sphinx-build >/dev/null || { \

@@ -132,7 +132,7 @@ apt_complaint()
 # apt_search TYPE COMMAND: have COMMAND look in one suite after another.
 apt_search()
 {
-	local type=$1 suite uri trouble= reached=
+	local type=$1 suite uri trouble='' reached=''
 
 	shift
 	for suite in "${apt_suites[@]}"; do
@@ -188,5 +188,31 @@ apt_download()
 		die "can't download $1: $(apt_complaint)"
 	file=$(find "$apt_root/download" -name "$1_*.deb")
 	[ -n "$file" ] || die "can't download $1: apt left no file"
+	echo "$file"
+}
+
+apt_look_source()
+{
+	apt_version=$(apt-cache showsrc --only-source "$1" 2>/dev/null |
+		sed -n 's/^Version: //p' | grep "^${2//./\\.}\." |
+		sort -V | tail -n 1)
+	[ -n "$apt_version" ]
+}
+
+# apt_source PACKAGE VERSION: the path of the upstream tarball of the newest
+# source package of VERSION.*.
+apt_source()
+{
+	local file
+
+	apt_search deb-src apt_look_source "$1" "$2" ||
+		die "no source package $1 $2 in Debian's ${apt_suites[*]}"
+	say "Debian $apt_suite has $1 $apt_version; downloading"
+	(cd "$apt_root/download" &&
+		apt-get -q source --download-only --only-source \
+			"$1=$apt_version") >"$apt_root/log" 2>&1 ||
+		die "can't download the source of $1: $(apt_complaint)"
+	file=$(find "$apt_root/download" -name "$1_*.orig.tar.xz")
+	[ -n "$file" ] || die "the source of $1 came without a tarball"
 	echo "$file"
 }

@@ -21,7 +21,7 @@ STEP = 10
 
 def slug(subject):
     """A file name's words for a subject."""
-    words = re.sub(r"^(KVM: (x86: )?)?(altmmu(/[a-z]+)?: )?", "", subject)
+    words = re.sub(r"^([\w/-]+: )*", "", subject)
     words = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     return words[:48].rstrip("-") or "patch"
 
