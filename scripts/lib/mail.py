@@ -117,6 +117,8 @@ def mbox(folder):
     for nr, data in enumerate(files.values()):
         head, _, body = data.partition(b"\n\n")
         _, _, head = head.partition(b"\n")
+        # Unfolded: b4 0.12 stumbles over a folded From.
+        head = re.sub(rb"\n[ \t]+", b" ", head)
         head += f"\nMessage-Id: <{thread}-{nr}@altmmu.invalid>".encode()
         if nr:
             head += f"\nIn-Reply-To: <{thread}-0@altmmu.invalid>".encode()
