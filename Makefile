@@ -15,6 +15,7 @@ endif
 endif
 
 .PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
+	tree worktree patches check-patches static deb \
 	kernel initramfs boot selftests bench clean
 
 help:
@@ -24,6 +25,16 @@ help:
 	@echo 'make host-bugs          plant bugs in the engine; the tests must catch each'
 	@echo 'make host-coverage      lines and branches of the engine that the tests reach'
 	@echo 'make host-bench         count the instructions that the engine takes'
+	@echo 'make tree               the pristine kernel tree: get it, print its path'
+	@echo 'make worktree           the patched kernel tree: build/linux'
+	@echo 'make patches            compose kernel/series and the sources into patches/'
+	@echo 'make check-patches      whether patches/ is fresh, applies and is clean; with'
+	@echo '                        EACH=1 whether each builds, with DEB_ORIG=1 whether'
+	@echo '                        they apply to the release without Debian'"'"'s patches'
+	@echo 'make static             sparse, W=1 builds, kernel-doc, checkpatch, shellcheck'
+	@echo 'make deb                packages of the patched kernel, in build/deb, from'
+	@echo '                        CONFIG_FILE=PATH or the running kernel'"'"'s configuration'
+	@echo '                        (all of these take KERNEL_TREE=PATH instead of Debian'"'"'s)'
 	@echo 'make kernel             the kernel for the emulators: CONFIG=test or debug, TREE=path'
 	@echo 'make boot               a shell under QEMU: MMU=altmmu|kvm NPT=0|1 NESTED=0|1 APPEND="..."'
 	@echo 'make selftests          KVM'\''s kselftests under QEMU, or under Bochs with CPU=intel;'
@@ -49,6 +60,13 @@ host-coverage:
 
 host-bench:
 	@scripts/host-bench
+
+# What is given on the command line, such as KERNEL_TREE, they find in the
+# environment.
+tree worktree patches check-patches static deb:
+	@$(target_script)
+
+target_script = scripts/$(patsubst patches,series,$@)
 
 # A quoted value for the shell, and --option value if the variable is set.
 quoted = '$(subst ','\'',$(1))'
