@@ -64,8 +64,8 @@ static void check_kernel(const char *path, const struct image *kernel)
 	if (header.version < PROTOCOL_64_BIT ||
 	    !(header.xloadflags & XLF_KERNEL_64))
 		die("kernel %s has no 64-bit entry", path);
-	if (!(header.loadflags & LOADED_HIGH))
-		die("kernel %s is not a bzImage but a zImage", path);
+	if (header.pref_address < HIGH_MEMORY_START)
+		die("kernel %s wants to be loaded below 1M", path);
 	if (kernel->size < setup_size(&header) + header.syssize * 16ULL)
 		die("kernel %s is cut short: %zu bytes, its header says %llu",
 		    path, kernel->size,

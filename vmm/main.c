@@ -53,6 +53,12 @@ static const char usage[] =
 "1 on any error here, 120 when it crashes, 121 when it asks for a reboot,\n"
 "122 after Ctrl-A x.\n";
 
+static void print(const char *text)
+{
+	if (fputs(text, stdout) < 0 || fflush(stdout))
+		die_errno("writing to stdout");
+}
+
 static int choose(const char *option, const char *value,
 		  const char * const *names, int count)
 {
@@ -175,7 +181,7 @@ static void parse_options(struct options *options, int argc, char **argv)
 			options->device = optarg;
 			break;
 		case 'h':
-			fputs(usage, stdout);
+			print(usage);
 			exit(0);
 		case ':':
 			die("%s needs a value (see 'vmm --help')",
@@ -244,11 +250,11 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		die("nothing to do (see 'vmm --help')");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		fputs(usage, stdout);
+		print(usage);
 		return 0;
 	}
 	if (!strcmp(argv[1], "--version")) {
-		puts("vmm " VERSION);
+		print("vmm " VERSION "\n");
 		return 0;
 	}
 	if (strcmp(argv[1], "run"))

@@ -61,7 +61,22 @@ static u8 interrupt_id(const struct serial *serial)
 	return IIR_NONE;
 }
 
-static void update_line(struct vm *vm)
+/*
+ * What came before the driver listens would be lost when it empties the FIFO,
+ * so it isn't let in.  A driver that only looks for a UART does without OUT2.
+ */
+static unsigned int room(const struct serial *serial)
+{
+	unsigned int depth = serial->fcr & FCR_ENABLE ? SERIAL_FIFO : 1;
+
+	if (!(serial->ier & IER_RECEIVE) || !(serial->mcr & MCR_OUT2) ||
+	    serial->mcr & MCR_LOOP || serial->count >= depth)
+		return 0;
+	return depth - serial->count;
+}
+
+/* After an access: the interrupt, and word to the console if it may go on. */
+static void update(struct vm *vm, unsigned int room_before)
 {
 	struct serial *serial = &vm->serial;
 	bool line = interrupt_id(serial) != IIR_NONE;
@@ -70,11 +85,8 @@ static void update_line(struct vm *vm)
 		serial->line = line;
 		vm_interrupt(vm, IRQ_SERIAL, line);
 	}
-}
-
-static unsigned int depth(const struct serial *serial)
-{
-	return serial->fcr & FCR_ENABLE ? SERIAL_FIFO : 1;
+	if (!room_before && room(serial))
+		vm_wake_console(vm);
 }
 
 static void push(struct serial *serial, u8 byte)
@@ -87,17 +99,15 @@ static void push(struct serial *serial, u8 byte)
 	serial->count++;
 }
 
-static u8 pop(struct vm *vm)
+static u8 pop(struct serial *serial)
 {
-	struct serial *serial = &vm->serial;
 	u8 byte;
 
 	if (!serial->count)
 		return 0;
 	byte = serial->fifo[serial->head];
 	serial->head = (serial->head + 1) % SERIAL_FIFO;
-	if (!--serial->count)
-		vm_wake_console(vm);
+	serial->count--;
 	return byte;
 }
 
@@ -128,14 +138,13 @@ static u8 read_interrupt_id(struct serial *serial)
 	return serial->fcr & FCR_ENABLE ? id | IIR_FIFO : id;
 }
 
-static u8 read_register(struct vm *vm, int number)
+static u8 read_register(struct serial *serial, int number)
 {
-	struct serial *serial = &vm->serial;
 	bool divisor = serial->lcr & LCR_DIVISOR;
 
 	switch (number) {
 	case DATA:
-		return divisor ? serial->divisor & 0xff : pop(vm);
+		return divisor ? serial->divisor & 0xff : pop(serial);
 	case INTERRUPT_ENABLE:
 		return divisor ? serial->divisor >> 8 : serial->ier;
 	case INTERRUPT_ID:
@@ -155,12 +164,15 @@ static u8 read_register(struct vm *vm, int number)
 
 u8 serial_read(struct vm *vm, u16 port)
 {
+	struct serial *serial = &vm->serial;
+	unsigned int before;
 	u8 value;
 
-	pthread_mutex_lock(&vm->serial.lock);
-	value = read_register(vm, port - PORT_SERIAL);
-	update_line(vm);
-	pthread_mutex_unlock(&vm->serial.lock);
+	pthread_mutex_lock(&serial->lock);
+	before = room(serial);
+	value = read_register(serial, port - PORT_SERIAL);
+	update(vm, before);
+	pthread_mutex_unlock(&serial->lock);
 	return value;
 }
 
@@ -183,9 +195,10 @@ static bool write_register(struct serial *serial, int number, u8 value)
 			serial->divisor = (serial->divisor & 0xff00) | value;
 			break;
 		}
-		serial->thr_empty = true;
+		serial->thr_empty = false;
 		if (!(serial->mcr & MCR_LOOP))
 			return true;
+		serial->thr_empty = true;
 		push(serial, value);
 		break;
 	case INTERRUPT_ENABLE:
@@ -215,33 +228,32 @@ static bool write_register(struct serial *serial, int number, u8 value)
 
 void serial_write(struct vm *vm, u16 port, u8 value)
 {
-	bool send;
-
-	pthread_mutex_lock(&vm->serial.lock);
-	send = write_register(&vm->serial, port - PORT_SERIAL, value);
-	if (!send)
-		update_line(vm);
-	pthread_mutex_unlock(&vm->serial.lock);
-	if (!send)
-		return;
-
-	/* Not under the lock: whoever reads our output may take their time. */
-	console_write(vm, value);
-	pthread_mutex_lock(&vm->serial.lock);
-	update_line(vm);
-	pthread_mutex_unlock(&vm->serial.lock);
-}
-
-/* How many bytes it takes now; the console hears when it is empty again. */
-unsigned int serial_room(struct serial *serial)
-{
-	unsigned int room = 0;
+	struct serial *serial = &vm->serial;
+	unsigned int before;
 
 	pthread_mutex_lock(&serial->lock);
-	if (serial->count < depth(serial) && !(serial->mcr & MCR_LOOP))
-		room = depth(serial) - serial->count;
+	before = room(serial);
+	if (write_register(serial, port - PORT_SERIAL, value)) {
+		/* Whoever reads our output may take their time. */
+		pthread_mutex_unlock(&serial->lock);
+		console_write(vm, value);
+		pthread_mutex_lock(&serial->lock);
+		before = room(serial);
+		serial->thr_empty = true;
+	}
+	update(vm, before);
 	pthread_mutex_unlock(&serial->lock);
-	return room;
+}
+
+/* How many bytes it takes now; the console is woken when that is no longer 0. */
+unsigned int serial_room(struct serial *serial)
+{
+	unsigned int bytes;
+
+	pthread_mutex_lock(&serial->lock);
+	bytes = room(serial);
+	pthread_mutex_unlock(&serial->lock);
+	return bytes;
 }
 
 void serial_receive(struct vm *vm, const u8 *data, unsigned int count)
@@ -249,6 +261,6 @@ void serial_receive(struct vm *vm, const u8 *data, unsigned int count)
 	pthread_mutex_lock(&vm->serial.lock);
 	while (count--)
 		push(&vm->serial, *data++);
-	update_line(vm);
+	update(vm, 1);
 	pthread_mutex_unlock(&vm->serial.lock);
 }

@@ -81,25 +81,27 @@ static void open_source(struct source *source, int fd, const char *prefix)
 	source->data = allocate(source->count, sizeof(u64));
 }
 
+/* Histograms have more than one value, and are left out. */
+static bool wanted(const struct kvm_stats_desc *desc)
+{
+	return desc->size == 1;
+}
+
 /* Name every value, in the order in which stats_take() has them. */
 static size_t name_values(const struct source *source, char (*names)[NAME_SIZE])
 {
 	size_t count = 0;
-	u32 i, j;
+	u32 i;
 
 	for (i = 0; i < source->header.num_desc; i++) {
 		const struct kvm_stats_desc *desc = descriptor(source, i);
 
-		for (j = 0; j < desc->size; j++, count++) {
-			if (!names)
-				continue;
-			if (desc->size == 1)
-				snprintf(names[count], NAME_SIZE, "%s.%s",
-					 source->prefix, desc->name);
-			else
-				snprintf(names[count], NAME_SIZE, "%s.%s[%u]",
-					 source->prefix, desc->name, j);
-		}
+		if (!wanted(desc))
+			continue;
+		if (names)
+			snprintf(names[count], NAME_SIZE, "%s.%s",
+				 source->prefix, desc->name);
+		count++;
 	}
 	return count;
 }
@@ -163,15 +165,15 @@ void stats_open(struct vm *vm)
 
 static u64 *add_values(struct source *source, int fd, u64 *values)
 {
-	u32 i, j;
+	u32 i;
 
 	read_at(fd, source->data, source->count * sizeof(u64),
 		source->header.data_offset);
 	for (i = 0; i < source->header.num_desc; i++) {
 		const struct kvm_stats_desc *desc = descriptor(source, i);
 
-		for (j = 0; j < desc->size; j++)
-			*values++ += source->data[desc->offset / 8 + j];
+		if (wanted(desc))
+			*values++ += source->data[desc->offset / sizeof(u64)];
 	}
 	return values;
 }
