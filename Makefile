@@ -12,8 +12,8 @@ $(error host-soak: T is a number of seconds from 1 to 86400, not '$(T)')
 endif
 endif
 
-.PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
-	clean
+.PHONY: help setup host-test host-soak host-bugs host-coverage host-bench vmm \
+	vmm-test vmm-rows docs clean
 
 help:
 	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
@@ -22,6 +22,9 @@ help:
 	@echo 'make host-bugs          plant bugs in the engine; the tests must catch each'
 	@echo 'make host-coverage      lines and branches of the engine that the tests reach'
 	@echo 'make host-bench         count the instructions that the engine takes'
+	@echo 'make vmm                the VMM, as build/vmm/vmm'
+	@echo 'make vmm-test           what of the VMM can be tested without KVM'
+	@echo 'make vmm-rows KERNEL=F  boot F in QEMU, and there guests with the VMM [TIMES=N] [MMU=...]'
 	@echo 'make docs               Documentation/ as HTML, in build/docs'
 	@echo 'make clean              remove build/'
 
@@ -42,6 +45,17 @@ host-coverage:
 
 host-bench:
 	@scripts/host-bench
+
+vmm:
+	@$(MAKE) --no-print-directory -C vmm O=$(CURDIR)/build/vmm
+	@echo 'build/vmm/vmm'
+
+vmm-test:
+	@vmm/tests/run
+
+vmm-rows:
+	@scripts/vmm-rows --kernel '$(KERNEL)' --times '$(or $(TIMES),1)' \
+		$(if $(MMU),--mmu '$(MMU)')
 
 docs:
 	@command -v sphinx-build >/dev/null || { \

@@ -27,7 +27,7 @@ typedef __u64 u64;
 
 /* The compiler looks at arguments as it does at printf()'s. */
 #define __printf(text, first) \
-	__attribute__((format(__printf__, text, first)))
+	__attribute((format(__printf__, text, first)))
 
 #define KIB		1024ULL
 #define MIB		(1024 * KIB)
