@@ -81,6 +81,30 @@ static void crash_shutdown(struct vcpu *vcpu)
 	      " (AMD: the registers are lost, these are those of a reset)" : "");
 }
 
+/* What KVM could not emulate, as far as it says. */
+static void print_instruction(const struct kvm_run *run, char *text, size_t room)
+{
+	size_t i, used;
+
+	if (run->emulation_failure.ndata < 3 ||
+	    !(run->emulation_failure.flags &
+	      KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
+		return;
+	used = snprintf(text, room, ", instruction");
+	for (i = 0; i < run->emulation_failure.insn_size && i < 15; i++)
+		used += snprintf(text + used, room - used, " %02x",
+				 run->emulation_failure.insn_bytes[i]);
+}
+
+static void print_data(const struct kvm_run *run, char *text, size_t room)
+{
+	size_t i, used = 0;
+
+	for (i = 0; i < run->internal.ndata && i < 4; i++)
+		used += snprintf(text + used, room - used, "%s 0x%llx",
+				 i ? "" : ", data", run->internal.data[i]);
+}
+
 static void crash_internal(struct vcpu *vcpu)
 {
 	static const char * const names[] = {
@@ -92,14 +116,14 @@ static void crash_internal(struct vcpu *vcpu)
 	const struct kvm_run *run = vcpu->run;
 	u32 suberror = run->internal.suberror;
 	char data[96] = "";
-	u32 i, length = 0;
 
-	for (i = 0; i < run->internal.ndata && i < 4; i++)
-		length += snprintf(data + length, sizeof(data) - length,
-				   " 0x%llx", run->internal.data[i]);
-	crash(vcpu, "KVM internal error %u (%s), data%s", suberror,
+	if (suberror == KVM_INTERNAL_ERROR_EMULATION)
+		print_instruction(run, data, sizeof(data));
+	else
+		print_data(run, data, sizeof(data));
+	crash(vcpu, "KVM internal error %u (%s)%s", suberror,
 	      suberror < ARRAY_SIZE(names) && names[suberror] ?
-	      names[suberror] : "unknown", *data ? data : " none");
+	      names[suberror] : "unknown", data);
 }
 
 /* One exit from the guest. */

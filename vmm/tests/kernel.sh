@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
 #
 # Kernels that are not Linux: the header of a bzImage, and a few instructions.
 
