@@ -178,8 +178,11 @@ u8 serial_read(struct vm *vm, u16 port)
 
 static void write_fifo_control(struct serial *serial, u8 value)
 {
-	/* The FIFO is emptied when it is turned on or off, too. */
-	if (value & FCR_CLEAR_RECEIVE || (value ^ serial->fcr) & FCR_ENABLE)
+	/*
+	 * Only when asked: Linux enables interrupts before it turns the FIFO
+	 * on, and what came between is not to be lost.
+	 */
+	if (value & FCR_CLEAR_RECEIVE)
 		serial->count = 0;
 	serial->fcr = value & FCR_ENABLE;
 }
