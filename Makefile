@@ -16,7 +16,7 @@ endif
 
 .PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
 	tree worktree patches check-patches static deb \
-	kernel initramfs boot selftests bench clean
+	kernel initramfs boot selftests bench vmm vmm-test vmm-rows clean
 
 help:
 	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
@@ -40,6 +40,9 @@ help:
 	@echo 'make selftests          KVM'\''s kselftests under QEMU, or under Bochs with CPU=intel;'
 	@echo '                        as for boot, and CONFIG=debug, T="names"'
 	@echo 'make bench              the tree'\''s performance tests on both MMUs'
+	@echo 'make vmm                the VMM, as build/vmm/vmm'
+	@echo 'make vmm-test           what of the VMM can be tested without KVM'
+	@echo 'make vmm-rows KERNEL=F  boot F in QEMU, and there guests with the VMM [TIMES=N] [MMU=...]'
 	@echo 'make docs               Documentation/ as HTML, in build/docs'
 	@echo 'make clean              remove build/'
 
@@ -90,6 +93,17 @@ selftests:
 
 bench:
 	@scripts/bench $(call option,--tree,TREE)
+
+vmm:
+	@$(MAKE) --no-print-directory -C vmm O=$(CURDIR)/build/vmm
+	@echo 'build/vmm/vmm'
+
+vmm-test:
+	@vmm/tests/run
+
+vmm-rows:
+	@scripts/vmm-rows --kernel '$(KERNEL)' --times '$(or $(TIMES),1)' \
+		$(if $(MMU),--mmu '$(MMU)')
 
 docs:
 	@command -v sphinx-build >/dev/null || { \
