@@ -15,7 +15,7 @@ endif
 endif
 
 .PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
-	tree worktree patches check-patches static deb \
+	tree worktree patches check-patches static deb classify classify-test \
 	kernel initramfs boot selftests bench vmm vmm-test vmm-rows clean
 
 help:
@@ -32,6 +32,9 @@ help:
 	@echo '                        EACH=1 whether each builds, with DEB_ORIG=1 whether'
 	@echo '                        they apply to the release without Debian'"'"'s patches'
 	@echo 'make static             sparse, W=1 builds, kernel-doc, checkpatch, shellcheck'
+	@echo 'make classify           whether it is known of every function of KVM that touches'
+	@echo '                        page tables why altmmu is safe from it: TREE=path'
+	@echo 'make classify-test      break the tree and the list; make classify must say so'
 	@echo 'make deb                packages of the patched kernel, in build/deb, from'
 	@echo '                        CONFIG_FILE=PATH or the running kernel'"'"'s configuration'
 	@echo '                        (all of these take KERNEL_TREE=PATH instead of Debian'"'"'s)'
@@ -78,6 +81,9 @@ machine = $(call option,--config,CONFIG) $(call option,--tree,TREE) \
 	$(call option,--mmu,MMU) $(call option,--npt,NPT) \
 	$(call option,--nested,NESTED) $(call option,--cpu,CPU) \
 	$(if $(APPEND),--append=$(call quoted,$(APPEND)))
+
+classify classify-test:
+	@scripts/$@ $(if $(TREE),$(call quoted,$(TREE)))
 
 kernel:
 	@scripts/kernel $(call option,--config,CONFIG) $(call option,--tree,TREE)
