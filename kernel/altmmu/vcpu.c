@@ -47,7 +47,7 @@ int altmmu_topup(struct kvm_vcpu *vcpu)
  * Whoever invalidates roots holds the lock exclusively and makes every vCPU look
  * at its root again, so a root that is valid now is dropped in time.
  *
- * Return: 0, -EIO if the guest would have to be shadowed, -ENOMEM.
+ * Return: 0, -EIO if the guest runs a nested one, -ENOMEM.
  */
 int altmmu_load_root(struct kvm_vcpu *vcpu)
 {
@@ -57,7 +57,7 @@ int altmmu_load_root(struct kvm_vcpu *vcpu)
 	struct pgt_root *root;
 
 	/* Nobody has announced nested guests, but user space is free to try. */
-	if (!role.direct)
+	if (!role.direct || role.guest_mode)
 		return -EIO;
 
 	read_lock(&vcpu->kvm->mmu_lock);

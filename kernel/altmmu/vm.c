@@ -181,13 +181,15 @@ int altmmu_select(struct kvm *kvm, u64 mmu)
 	mutex_lock(&kvm->lock);
 	mutex_lock(&kvm->slots_lock);
 	/*
-	 * Without vCPUs and memslots nobody maps, and nobody comes to unmap,
-	 * but for who zaps all of every VM, and that is under slots_lock.
+	 * Without vCPUs and memslots nobody maps.  Who comes to unmap all the
+	 * same holds slots_lock, or the MMU lock while it looks at the VM's MMU.
 	 */
+	write_lock(&kvm->mmu_lock);
 	if (kvm->created_vcpus || altmmu_has_memslots(kvm))
 		r = -EBUSY;
 	else
 		swap(kvm->arch.altmmu, vm);
+	write_unlock(&kvm->mmu_lock);
 	if (!r && vm)
 		altmmu_remove_debugfs(vm);
 	if (!r)
