@@ -15,7 +15,7 @@ endif
 endif
 
 .PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
-	kernel initramfs boot selftests bench clean
+	kernel initramfs boot selftests bench rig-test clean
 
 help:
 	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make selftests          KVM'\''s kselftests under QEMU, or under Bochs with CPU=intel;'
 	@echo '                        as for boot, and CONFIG=debug, T="names"'
 	@echo 'make bench              the tree'\''s performance tests on both MMUs'
+	@echo 'make rig-test           the scripts that do this: arguments, judging, arithmetic'
 	@echo 'make docs               Documentation/ as HTML, in build/docs'
 	@echo 'make clean              remove build/'
 
@@ -72,6 +73,9 @@ selftests:
 
 bench:
 	@scripts/bench $(call option,--tree,TREE)
+
+rig-test:
+	@scripts/rig-test
 
 docs:
 	@command -v sphinx-build >/dev/null || { \

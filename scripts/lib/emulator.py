@@ -129,6 +129,15 @@ def qemu_command(machine, initramfs):
             '-append', machine.kernel_arguments(), *machine.options]
 
 
+def bochs_missing():
+    """Why there is no Bochs, if there is none and nobody asked for a certain
+    one."""
+    if os.environ.get('BOCHS') or shutil.which('bochs'):
+        return None
+    return 'bochs is not installed (scripts/setup installs it if the ' \
+        'distribution has it)'
+
+
 def interactive(machine):
     """A shell in the machine, on this terminal; returns QEMU's status."""
     if machine.cpu != 'amd':
