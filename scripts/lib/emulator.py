@@ -73,7 +73,10 @@ class Machine:
         args = ['console=ttyS0,115200', 'printk.devkmsg=on', 'loglevel=6',
                 'panic=-1', 'watchdog_thresh=60',
                 'rcupdate.rcu_cpu_stall_timeout=120',
-                'hung_task_timeout_secs=300']
+                'hung_task_timeout_secs=300',
+                # KVM is built in and asks for the TSC's rate before the kernel
+                # has refined it.
+                'kvm.tsc_tolerance_ppm=100000']
         if self.cpu == 'intel':
             args += ['mitigations=off']
         else:
