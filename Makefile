@@ -16,7 +16,8 @@ endif
 
 .PHONY: help setup host-test host-soak host-bugs host-coverage host-bench docs \
 	tree worktree patches check-patches static deb classify classify-test \
-	kernel initramfs boot selftests bench vmm vmm-test vmm-rows clean
+	kernel initramfs boot selftests bench rig-test vmm vmm-test vmm-rows \
+	demo test accept clean
 
 help:
 	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
@@ -46,6 +47,7 @@ help:
 	@echo 'make vmm                the VMM, as build/vmm/vmm'
 	@echo 'make vmm-test           what of the VMM can be tested without KVM'
 	@echo 'make vmm-rows KERNEL=F  boot F in QEMU, and there guests with the VMM [TIMES=N] [MMU=...]'
+	@echo 'make rig-test           the scripts that do this: arguments, judging, arithmetic'
 	@echo 'make docs               Documentation/ as HTML, in build/docs'
 	@echo 'make clean              remove build/'
 
@@ -110,6 +112,9 @@ vmm-test:
 vmm-rows:
 	@scripts/vmm-rows --kernel '$(KERNEL)' --times '$(or $(TIMES),1)' \
 		$(if $(MMU),--mmu '$(MMU)')
+
+rig-test:
+	@scripts/rig-test
 
 docs:
 	@command -v sphinx-build >/dev/null || { \

@@ -73,7 +73,10 @@ class Machine:
         args = ['console=ttyS0,115200', 'printk.devkmsg=on', 'loglevel=6',
                 'panic=-1', 'watchdog_thresh=60',
                 'rcupdate.rcu_cpu_stall_timeout=120',
-                'hung_task_timeout_secs=300']
+                'hung_task_timeout_secs=300',
+                # KVM is built in and asks for the TSC's rate before the kernel
+                # has refined it.
+                'kvm.tsc_tolerance_ppm=100000']
         if self.cpu == 'intel':
             args += ['mitigations=off']
         else:
@@ -127,6 +130,15 @@ def qemu_command(machine, initramfs):
             '-nodefaults', '-display', 'none', '-no-reboot',
             '-kernel', machine.kernel, '-initrd', initramfs,
             '-append', machine.kernel_arguments(), *machine.options]
+
+
+def bochs_missing():
+    """Why there is no Bochs, if there is none and nobody asked for a certain
+    one."""
+    if os.environ.get('BOCHS') or shutil.which('bochs'):
+        return None
+    return 'bochs is not installed (scripts/setup installs it if the ' \
+        'distribution has it)'
 
 
 def interactive(machine):
@@ -183,10 +195,14 @@ class Boot:
         self.splats = []
         self.trouble = ''
         self.results = []
+        self.reported = set()
+        # What runs, and its number.
         self.current = None
-        # The command that the kernel's own messages are at.
-        self.kernel_number = None
-        self.kernel_ended = set()
+        self.number = None
+        # What commands have printed, by their number.
+        self.outputs = {}
+        self.output_number = None
+        self.output_ended = set()
         # In the midst of a splat that is KNOWN.
         self.known = False
         self.done = False
@@ -194,7 +210,7 @@ class Boot:
         self.on_output = lambda line: None
 
     def run(self, on_result=lambda result: None):
-        """Returns the commands that were not begun.
+        """Returns the commands that have no result.
 
         A command's splat ends the boot, because lockdep and others speak up
         but once; so does one that hangs.
@@ -210,7 +226,8 @@ class Boot:
             finally:
                 self.kernel_port.close()
                 self.output_port.close()
-        return self.commands[len(self.results):]
+        return [command for number, command in enumerate(self.commands)
+                if number not in self.reported]
 
     def _start(self, scratch, elog):
         initramfs = os.path.join(scratch, 'initramfs')
@@ -273,54 +290,47 @@ class Boot:
             for line in port.read():
                 handle(line, on_result)
 
-    def _kernel_line(self, line, _):
-        marker = re.search(r'rig: (begin|end) (\d+)$', line)
-        if marker:
-            number = int(marker[2])
-            self.kernel_number = number if marker[1] == 'begin' else None
-            if marker[1] == 'end':
-                self.kernel_ended.add(number)
-        elif KNOWN.search(line) or self.known:
+    def _kernel_line(self, line, on_result):
+        marker = re.search(
+            r'rig: (begin|end|done)(?: (\d+))?(?: (\d+) (\d+))?$', line)
+        if not marker:
+            self._look_for_splat(line)
+        elif marker[1] == 'begin':
+            self._begun(int(marker[2]), on_result)
+        elif marker[1] == 'end':
+            if not self.current:
+                self._begun(int(marker[2]), on_result)
+            self._ended(int(marker[2]), int(marker[3]), int(marker[4]) / 100,
+                        on_result)
+        elif marker[1] == 'done':
+            self.done = True
+
+    def _look_for_splat(self, line):
+        if KNOWN.search(line) or self.known:
             self.known = '---[ end trace' not in line
         elif SPLAT.search(line):
-            self._splat_of(self.kernel_number).append(line)
+            splats = self.current.splats if self.current else self.splats
+            splats.append(line)
             if 'Kernel panic' in line:
                 self.trouble = 'kernel panic'
 
-    def _splat_of(self, number):
-        if number is None:
-            return self.splats
-        if number < len(self.results):
-            return self.results[number].splats
-        if self.current is None:
-            self.current = Result(self.commands[number])
-        return self.current.splats
-
-    def _output_line(self, line, on_result):
-        marker = re.match(r'@(begin|end|done)(?: (\d+))?(?: (\d+) (\d+))?$', line)
-        if not marker:
-            if self.current:
-                self.current.output.append(line)
-                self.on_output(line)
-        elif marker[1] == 'begin':
-            command = self.commands[int(marker[2])]
-            if self.current is None:
-                self.current = Result(command)
-            self.deadline = time.monotonic() + self.GRACE + \
-                command.limit * self.machine.slack
-        elif marker[1] == 'end':
-            self._ended(int(marker[2]), int(marker[3]), int(marker[4]) / 100,
-                        on_result)
-        else:
-            self.done = True
+    def _begun(self, number, on_result):
+        if self.current:
+            self.current.trouble = 'its end was not heard'
+            self._finish(on_result)
+        command = self.commands[number]
+        self.number = number
+        self.current = Result(command, output=self._output_of(number))
+        self.deadline = time.monotonic() + self.GRACE + \
+            command.limit * self.machine.slack
 
     def _ended(self, number, status, seconds, on_result):
-        # What the kernel said meanwhile may still be on its way.
-        until = time.monotonic() + 5
-        while number not in self.kernel_ended and time.monotonic() < until:
-            if select.select([self.kernel_port.master], [], [], 0.1)[0]:
-                for line in self.kernel_port.read():
-                    self._kernel_line(line, None)
+        # What it has printed may still be on its way.
+        until = time.monotonic() + 3
+        while number not in self.output_ended and time.monotonic() < until:
+            if select.select([self.output_port.master], [], [], 0.1)[0]:
+                for line in self.output_port.read():
+                    self._output_line(line, on_result)
         limit = self.current.command.limit * self.machine.slack
         self.current.seconds = seconds
         if seconds >= limit:
@@ -331,10 +341,26 @@ class Boot:
         # The next one is to say so soon.
         self.deadline = time.monotonic() + self.GRACE * self.machine.slack
 
+    def _output_of(self, number):
+        return self.outputs.setdefault(number, [])
+
+    def _output_line(self, line, _):
+        marker = re.match(r'@(begin|end) (\d+)', line)
+        if not marker:
+            if self.output_number is not None:
+                self._output_of(self.output_number).append(line)
+                self.on_output(line)
+        elif marker[1] == 'begin':
+            self.output_number = int(marker[2])
+        else:
+            self.output_ended.add(int(marker[2]))
+            self.output_number = None
+
     def _finish(self, on_result):
         while self.current.output and not self.current.output[-1].strip():
             self.current.output.pop()
         self.results.append(self.current)
+        self.reported.add(self.number)
         self.current = None
         on_result(self.results[-1])
 

@@ -46,8 +46,8 @@ def machine_options(parser):
     parser.add_argument('--npt', choices=('0', '1'), default='1',
                         help='nested page tables, or EPT (default 1)')
     parser.add_argument('--nested', choices=('0', '1'),
-                        help='can guests have guests (default 0 with altmmu, '
-                             'else 1)')
+                        help='can guests have guests (default 1 with --mmu kvm '
+                             '--cpu amd, else 0)')
     parser.add_argument('--cpu', choices=('amd', 'intel'), default='amd',
                         help='amd: QEMU with SVM (default); intel: Bochs with '
                              'VMX, BOCHS=path for another than the installed '
@@ -88,6 +88,11 @@ def has_altmmu(kernel):
         return 'CONFIG_KVM_ALTMMU=y\n' in lines
 
 
+def nested_of(options, mmu):
+    return options.nested or \
+        ('0' if mmu == 'altmmu' or options.cpu == 'intel' else '1')
+
+
 def make_machine(options, mmu):
     """Build what is needed, and put a machine together."""
     if options.memory and not re.fullmatch(r'[1-9][0-9]{0,5}[MG]',
@@ -109,8 +114,7 @@ def make_machine(options, mmu):
                       'intel': ('kvm_intel', 'ept')}[options.cpu]
     if mmu == 'altmmu':
         append.append('kvm.mmu=altmmu')
-    nested = options.nested or ('0' if mmu == 'altmmu' else '1')
-    append.append(f'{module}.nested={nested}')
+    append.append(f'{module}.nested={nested_of(options, mmu)}')
     if options.npt == '0':
         append.append(f'{module}.{tables}=0')
     return Machine(kernel, initramfs, cpu=options.cpu, cpus=options.cpus,
