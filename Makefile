@@ -21,6 +21,9 @@ endif
 
 help:
 	@echo 'make setup              install what the other targets need (Debian 12 or 13)'
+	@echo 'make demo               from nothing to a Linux guest on altmmu, in QEMU'
+	@echo 'make test               all that has to pass'
+	@echo 'make accept             all of it, at length: hours'
 	@echo 'make host-test          the engine in user space: build it and run every test'
 	@echo 'make host-soak T=N      random tests, threads and fuzzing for N seconds'
 	@echo 'make host-bugs          plant bugs in the engine; the tests must catch each'
@@ -53,6 +56,9 @@ help:
 
 setup:
 	@scripts/setup
+
+demo test accept:
+	@scripts/$@
 
 host-test:
 	@scripts/host-test
