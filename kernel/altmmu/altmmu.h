@@ -96,6 +96,7 @@ int altmmu_walk(struct kvm_vcpu *vcpu, gpa_t gpa, u64 *entries,
 int altmmu_fix(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
 int altmmu_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
 int altmmu_mmio_fault(struct kvm_vcpu *vcpu, gpa_t gpa);
+void altmmu_expire_mmio(struct kvm *kvm);
 
 /*
  * What the host asks for: notifier.c.

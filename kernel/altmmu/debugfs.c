@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs: kvm/<VM>/altmmu/summary and kvm/<VM>/altmmu/tables.
+ * debugfs: kvm/<VM>/altmmu/summary and kvm/<VM>/altmmu/tables, and with
+ * CONFIG_KVM_PROVE_MMU kvm/<VM>/altmmu/wrap_mmio.
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -71,6 +72,21 @@ static int altmmu_tables_show(struct seq_file *m, void *v)
 	return 0;
 }
 
+#ifdef CONFIG_KVM_PROVE_MMU
+/* As if there had been 2^18 memslot updates. */
+static int altmmu_wrap_mmio(void *data, u64 unused)
+{
+	struct altmmu_vm *vm = data;
+
+	guard(mutex)(&vm->kvm->slots_lock);
+	kvm_mmu_invalidate_mmio_sptes(vm->kvm, 0);
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(altmmu_wrap_mmio_fops, NULL, altmmu_wrap_mmio,
+			 "%llu\n");
+#endif
+
 DEFINE_SHOW_ATTRIBUTE(altmmu_summary);
 DEFINE_SHOW_ATTRIBUTE(altmmu_tables);
 
@@ -89,6 +105,10 @@ void altmmu_create_debugfs(struct kvm *kvm)
 			    &altmmu_summary_fops);
 	debugfs_create_file("tables", 0400, vm->debugfs, vm,
 			    &altmmu_tables_fops);
+#ifdef CONFIG_KVM_PROVE_MMU
+	debugfs_create_file("wrap_mmio", 0200, vm->debugfs, vm,
+			    &altmmu_wrap_mmio_fops);
+#endif
 }
 
 /*

@@ -64,3 +64,26 @@ int altmmu_mmio_fault(struct kvm_vcpu *vcpu, gpa_t gpa)
 		return RET_PF_RETRY;
 	}
 }
+
+/**
+ * altmmu_expire_mmio() - forget what was MMIO in any generation
+ * @kvm:	the VM, whose memslot generation has just wrapped around
+ *
+ * Context: slots_lock; takes the MMU lock shared.
+ */
+void altmmu_expire_mmio(struct kvm *kvm)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	read_lock(&kvm->mmu_lock);
+	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
+	pgt_for_each_root(mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS) {
+		struct pgt_range all = { .end = ~0ULL };
+
+		pgt_expire_mmio(&batch, root, &all, PGT_GEN_IN_PROGRESS);
+	}
+	pgt_batch_end(&batch);
+	read_unlock(&kvm->mmu_lock);
+}

@@ -43,6 +43,7 @@ run_parts()
 	local names=() wanted=()
 
 	shift
+	# shellcheck disable=SC2154 # they are the script's
 	for part in "${parts[@]}"; do
 		read -r name command <<<"$part"
 		names+=("$name")

@@ -75,7 +75,10 @@ void pgt_expire_mmio(struct pgt_batch *batch, struct pgt_root *root,
 	pgt_for_each(&w, root, range, 1) {
 		if (pgt_walk_rest(&w, batch))
 			continue;
-		if (!pgt_is_mmio(w.fmt, w.pos.old) ||
+		if (!pgt_is_mmio(w.fmt, w.pos.old))
+			continue;
+		/* While slots are updated no entry is good. */
+		if (!(gen & PGT_GEN_IN_PROGRESS) &&
 		    pgt_mmio_gen(w.pos.old) == pgt_gen_of(gen))
 			continue;
 		if (!pgt_change(batch, w.fmt, &w.pos, w.fmt->nonpresent,

@@ -768,7 +768,9 @@ int pgt_lookup_mmio(struct pgt_root *root, u64 gfn, u64 gen, u64 *access);
  * @batch:	any
  * @root:	any
  * @range:	what
- * @gen:	the memslot generation now
+ * @gen:	the memslot generation now; with PGT_GEN_IN_PROGRESS all of them go,
+ *		as when the generation has come round to one that entries may
+ *		still have from the last time
  *
  * Nothing gets stale: no CPU caches an entry that faults (SDM 29.4.2, APM
  * 15.25.6).

@@ -613,6 +613,17 @@ OPS_TEST(mmio)
 	HOST_EQ(pgt_lookup_mmio(root(), 9, gen, &access), -ENOENT);
 	HOST_EQ(pgt_lookup_mmio(root(), 10, 5, &access), 0);
 	rcu_read_unlock();
+	/* The generation has come round: the same one is another one. */
+	{
+		struct pgt_range range = { 0, 512 };
+
+		pgt_expire_mmio(&batch, root(), &range,
+				5 | PGT_GEN_IN_PROGRESS);
+	}
+	rcu_read_lock();
+	HOST_EQ(pgt_lookup_mmio(root(), 10, 5, &access), -ENOENT);
+	rcu_read_unlock();
+	HOST_EQ(pgt_map_mmio(&batch, root(), 10, 5, 0, cache), PGT_DONE);
 	vm.flushes = 0;
 	end();
 	HOST_EQ(vm.flushes, 0);

@@ -127,7 +127,7 @@ static int level_at(u64 gfn)
 
 static long tables(void)
 {
-	return atomic_long_read(&vm.mmu.tables);
+	return atomic_long_read(vm.mmu.counters.tables);
 }
 
 /* On every kind of table that has leaves of 1G. */
@@ -218,22 +218,22 @@ static void zap_nx_all(enum pgt_mode mode)
 	map_small(SECOND);
 	map_exec(THIRD);
 	map_exec(LAST);
-	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 4);
+	HOST_EQ(atomic_long_read(vm.mmu.counters.nx_tables), 4);
 	vm.flushes = 0;
 	begin(mode);
 	/* What is below goes first, whatever it is there for. */
 	HOST_CHECK(zap_nx(&range, 0x200));
 	HOST_CHECK(zap_nx(&range, 0x400));
 	HOST_CHECK(zap_nx(&range, 0x600));
-	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 2);
+	HOST_EQ(atomic_long_read(vm.mmu.counters.nx_tables), 2);
 	/* The table above comes after the last one below it. */
 	HOST_CHECK(zap_nx(&range, END - 1));
 	HOST_CHECK(zap_nx(&range, END));
 	HOST_CHECK(!zap_nx(&range, 2 * END));
 	end();
 	HOST_EQ(vm.flushes, 1);
-	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 0);
-	HOST_EQ(atomic_long_read(&vm.mmu.pages[1]), 0);
+	HOST_EQ(atomic_long_read(vm.mmu.counters.nx_tables), 0);
+	HOST_EQ(atomic_long_read(vm.mmu.counters.leaves[1]), 0);
 	/* Those above stay. */
 	HOST_EQ(tables(), before + vm.config->levels - 3);
 	HOST_EQ(map_huge(FIRST), 3);
@@ -269,7 +269,7 @@ STEPS_TEST(zap_nx_ends)
 	/* The table above still links one that is not in the range. */
 	HOST_CHECK(!zap_nx(&range, 2 * END));
 	end();
-	HOST_EQ(atomic_long_read(&vm.mmu.nx_tables), 3);
+	HOST_EQ(atomic_long_read(vm.mmu.counters.nx_tables), 3);
 	HOST_EQ(level_at(FIRST), 1);
 }
 
