@@ -65,6 +65,9 @@ class Machine:
     cpus: int = 2
     memory: str = None
     append: list = field(default_factory=list)
+    # QEMU's: how it translates, the CPU's model, and what else.
+    accelerator: str = 'tcg,thread=multi'
+    model: str = 'max'
     options: list = field(default_factory=list)
     # How much slower than usual the kernel is expected to be.
     slack: int = 1
@@ -125,7 +128,7 @@ def qemu_command(machine, initramfs):
     if not program:
         raise EmulatorError('qemu-system-x86_64 is missing: run scripts/setup, '
                             'or install package qemu-system-x86')
-    return [program, '-accel', 'tcg,thread=multi', '-cpu', 'max',
+    return [program, '-accel', machine.accelerator, '-cpu', machine.model,
             '-smp', str(machine.cpus), '-m', machine.memory or '6G',
             '-nodefaults', '-display', 'none', '-no-reboot',
             '-kernel', machine.kernel, '-initrd', initramfs,
