@@ -23,6 +23,25 @@ static void kicked(int signal)
 	(void)signal;
 }
 
+/*
+ * Emulated and nested CPUs may ignore the offset of a guest's TSC that KVM asks
+ * for.  Then KVM's timer, which goes by deadlines in guest TSC, would never
+ * fire.  Without an offset nobody can disagree.
+ */
+static void share_tsc(struct vcpu *vcpu)
+{
+	u64 offset = 0;
+	struct kvm_device_attr attribute = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+
+	/* Kernels before 5.16 don't have it. */
+	if (!ioctl(vcpu->fd, KVM_HAS_DEVICE_ATTR, &attribute))
+		KVM_CALL(vcpu->fd, KVM_SET_DEVICE_ATTR, &attribute);
+}
+
 void vcpus_create(struct vm *vm)
 {
 	int i, most, size;
@@ -46,6 +65,7 @@ void vcpus_create(struct vm *vm)
 				 vcpu->fd, 0);
 		if (vcpu->run == MAP_FAILED)
 			die_errno("mapping vCPU %d", i);
+		share_tsc(vcpu);
 	}
 	cpuid_set(vm);
 }

@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 		_exit(127);
 	}
 	while (!strstr(output, argv[1]))
-		if (!more(terminal, 60000))
+		if (!more(terminal, 300000))
 			break;
 	raw = is_raw(slave);
 	act(terminal, child, argv[2]);
