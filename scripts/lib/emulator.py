@@ -29,7 +29,7 @@ SPLAT = re.compile(
 
 # The kernel's opinion of an emulator, not of itself: Bochs 2.7 has two CPUs and
 # a CPUID that tells of one.
-KNOWN = re.compile(r'WARNING: arch/x86/kernel/cpu/topology_common\.c:')
+KNOWN = re.compile(r'WARNING: \S*arch/x86/kernel/cpu/topology_common\.c:')
 
 # Set to have every machine go down.
 stopping = threading.Event()

@@ -16,7 +16,7 @@ import tempfile
 # Where a file of ours lives in a kernel tree.
 PLACES = (
     ("kernel/altmmu/", "arch/x86/kvm/altmmu/"),
-    ("selftests/kvm/", "tools/testing/selftests/kvm/"),
+    ("selftests/kvm/", "tools/testing/selftests/kvm/x86/"),
     ("selftests/host/", "tools/testing/altmmu/"),
     ("Documentation/", "Documentation/virt/kvm/x86/altmmu/"),
 )
