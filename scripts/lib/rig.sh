@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 #
 # What scripts/kernel and scripts/initramfs share: the tree that they build
 # from, and running a long step with progress.  Source it from the top folder,
