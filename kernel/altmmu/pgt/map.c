@@ -29,7 +29,7 @@ static __always_inline bool pgt_map_valid(const struct pgt_root *root,
 	if (unlikely(((map->gfn ^ pfn) & (pgt_pages(map->level) - 1)) |
 		     ((pfn << PGT_PAGE_SHIFT) & ~fmt->addr) |
 		     (map->want & ~access) |
-		     (map->mmu_writable > map->host_writable)) ||
+		     (map->mmu_writable && !map->host_writable)) ||
 	    unlikely(!(fmt->access[access] & fmt->reach)))
 		return false;
 	/* What is logged is a 4K page. */
