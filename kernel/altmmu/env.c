@@ -46,13 +46,21 @@ int pgt_env_max_level(struct pgt_root *root, u64 gfn, u64 pfn)
 	struct kvm *kvm = altmmu_kvm(root->mmu);
 	struct kvm_memory_slot *slot = altmmu_slot(root, gfn);
 
-	/*
-	 * What the host is about to take back must not be mapped.  Where there
-	 * is a guest_memfd a page's order is only known from a fault.
-	 */
-	if (!slot || kvm_slot_has_gmem(slot) || kvm->mmu_invalidate_in_progress)
+	gfn_t start, end;
+	int level;
+
+	/* Where there is a guest_memfd only a fault knows a page's order. */
+	if (!slot || kvm_slot_has_gmem(slot))
 		return PG_LEVEL_4K;
-	return kvm_mmu_max_mapping_level(kvm, NULL, slot, gfn);
+	level = kvm_mmu_max_mapping_level(kvm, NULL, slot, gfn);
+	/* What the host is about to take back must not be mapped. */
+	start = gfn_round_for_level(gfn, level);
+	end = start + KVM_PAGES_PER_HPAGE(level);
+	if (kvm->mmu_invalidate_in_progress &&
+	    start < kvm->mmu_invalidate_range_end &&
+	    end > kvm->mmu_invalidate_range_start)
+		return PG_LEVEL_4K;
+	return level;
 }
 
 void pgt_env_account_table(void *table, int nr)

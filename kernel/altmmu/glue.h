@@ -47,7 +47,8 @@ static inline struct kvm *altmmu_kvm(const struct pgt_mmu *mmu)
 
 /*
  * The root whose table is at @hpa.  Whoever asks has a reference to it, so it is
- * on the list, which is short: a root for each address space that is in use.
+ * on the list: with a root for each address space that is in use, and those that
+ * were dropped and that some vCPU has not let go of yet.
  */
 static inline struct pgt_root *altmmu_root(struct kvm *kvm, hpa_t hpa)
 {

@@ -125,7 +125,12 @@ void altmmu_clear_dirty_slot(struct kvm *kvm,
 	altmmu_prove(kvm);
 }
 
-/* Context: exclusive, from when the bits were taken from the log. */
+/*
+ * Whoever took the bits from the log comes here after: a fault logs and grants
+ * in one hold of the lock, so its page is either protected here or logged anew.
+ *
+ * Context: exclusive.
+ */
 void altmmu_clear_dirty_mask(struct kvm *kvm,
 			     const struct kvm_memory_slot *slot, gfn_t gfn,
 			     unsigned long mask, bool wrprot)
@@ -237,6 +242,7 @@ void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
 			break;
 		}
 	}
+	pgt_cache_drain(&vm->split_cache);
 }
 
 /**

@@ -51,8 +51,7 @@ static unsigned long altmmu_recover_nx_slots(struct kvm *kvm,
 						  kvm->arch.altmmu->nx_next,
 						  kvm_mmu_max_gfn() + 1) {
 			/*
-			 * With dirty logging on they would come back small;
-			 * when it ends the slot is collapsed.
+			 * With dirty logging on they would come back small.
 			 */
 			if (kvm_slot_dirty_track_enabled(iter.slot))
 				continue;

@@ -135,10 +135,10 @@ int altmmu_init_vm(struct kvm *kvm)
 
 	if (mmu == KVM_X86_MMU_ALTMMU && !tdp_enabled)
 		pr_info_once("no nested paging on this host: VMs stay on KVM's own MMU\n");
-	/* TDX guests, and hosts that altmmu does not fit, have one choice. */
+	/* Many a VM has one choice only, such as TDX guests. */
 	if (!(mmus & BIT(mmu)))
-		mmu = KVM_X86_MMU_KVM;
-	if (!(mmus & BIT(mmu)))
+		mmu = ffs(mmus) - 1;
+	if (mmu < 0)
 		return -EINVAL;
 	if (mmu == KVM_X86_MMU_KVM)
 		return 0;
@@ -171,7 +171,12 @@ int altmmu_select(struct kvm *kvm, u64 mmu)
 	if (mmu >= ARRAY_SIZE(altmmu_names) ||
 	    !(altmmu_mmus_for(kvm) & BIT(mmu)))
 		return -EINVAL;
-	/* Flips the static key, so it takes cpus_read_lock(): no lock held. */
+	/*
+	 * Who comes too late is told so before anything is done: the static key
+	 * is patched code.  It takes cpus_read_lock(), so no lock is held.
+	 */
+	if (READ_ONCE(kvm->created_vcpus))
+		return -EBUSY;
 	if (mmu == KVM_X86_MMU_ALTMMU) {
 		vm = altmmu_alloc_vm(kvm);
 		if (IS_ERR(vm))
@@ -190,11 +195,12 @@ int altmmu_select(struct kvm *kvm, u64 mmu)
 	else
 		swap(kvm->arch.altmmu, vm);
 	write_unlock(&kvm->mmu_lock);
+	mutex_unlock(&kvm->slots_lock);
+	/* Not inside slots_lock, which who is in debugfs may want. */
 	if (!r && vm)
 		altmmu_remove_debugfs(vm);
 	if (!r)
 		altmmu_create_debugfs(kvm);
-	mutex_unlock(&kvm->slots_lock);
 	mutex_unlock(&kvm->lock);
 
 	altmmu_free_vm(vm);

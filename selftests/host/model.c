@@ -1137,9 +1137,8 @@ static int model_map_at(struct model_batch *b, struct model_root *root,
 		if (ret)
 			return ret;
 		if (at.e->kind == MODEL_TABLE) {
-			if (map->prefetch)
-				return PGT_SPURIOUS;
-			if (!(map->nx_huge && at.e->nx_disallowed) &&
+			if (!map->prefetch &&
+			    !(map->nx_huge && at.e->nx_disallowed) &&
 			    at.gfn >= root->foreign_end &&
 			    !model_links_tables(at.e->table))
 				break;

@@ -155,16 +155,18 @@ static int pgt_map_over_leaf(struct pgt_batch *batch, struct pgt_root *root,
 }
 
 /*
- * Whether a table stays, though a huge leaf is wanted in its place: it is there
- * for the mitigation, it leads to foreign entries, or it links tables, which
- * would make the step as long as all of them.
+ * Whether a table stays, though a huge leaf is wanted in its place: nobody asked
+ * for the leaf, and there may be others in the table; it is there for the
+ * mitigation, it leads to foreign entries, or it links tables, which would make
+ * the step as long as all of them.
  */
 static bool pgt_map_spares(const struct pgt_root *root,
 			   const struct pgt_map *map, const struct pgt_pos *pos)
 {
 	const struct pgt_format *fmt = root->fmt;
 
-	return (map->nx_huge && pos->old & fmt->nx_disallowed) ||
+	return map->prefetch ||
+	       (map->nx_huge && pos->old & fmt->nx_disallowed) ||
 	       pos->gfn < root->foreign_end ||
 	       pgt_links_tables(pgt_table_of(fmt, pos->old), pos->level - 1);
 }
@@ -189,8 +191,6 @@ static noinline int pgt_map_meet(struct pgt_batch *batch, struct pgt_root *root,
 				      cache) ?: PGT_LOOK_AGAIN;
 	if (pgt_is_leaf(pos->old, pos->level))
 		return pgt_map_over_leaf(batch, root, map, pos, cache);
-	if (map->prefetch)
-		return PGT_SPURIOUS;
 	if (pgt_map_spares(root, map, pos)) {
 		/* What is valid at a level is so below: no right gets lost. */
 		map->level--;

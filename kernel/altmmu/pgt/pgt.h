@@ -493,9 +493,9 @@ struct pgt_map {
  * @cache:	for tables on the way
  *
  * A table that is in the way of a huge leaf is replaced.  It stays, and the leaf
- * is mapped one level lower, if it is there because of the NX-huge-page
- * mitigation and @map->nx_huge is set, or if it links tables itself: taking those
- * apart is too long for one step.  A huge leaf in the way of a smaller one is
+ * is mapped one level lower, with @map->prefetch, or if it is there because of the
+ * NX-huge-page mitigation and @map->nx_huge is set, or if it links tables itself:
+ * taking those apart is too long for one step.  A huge leaf in the way of a smaller one is
  * split.  With @map->log the gfn is logged before write permission becomes
  * visible.
  *

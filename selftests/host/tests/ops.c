@@ -229,6 +229,27 @@ OPS_TEST(nx_huge)
 	destroy();
 }
 
+/* A table that is in the way of what nobody has asked for stays. */
+OPS_TEST(prefetch_below_table)
+{
+	struct pgt_map map = { .gfn = 7, .level = 2, .prefetch = true,
+			       .access = PGT_R | PGT_U };
+	struct pgt_range range = { 0, 512 };
+
+	create(config, 2048, 1);
+	vm_write(0, 5);
+	begin(PGT_EXCLUSIVE);
+	pgt_zap_leaves(&batch, root(), &range);
+	end();
+	map.pfn = vm_pfn(7);
+	begin(PGT_SHARED);
+	HOST_EQ(pgt_map(&batch, root(), &map, &vm.vcpu[0].cache), PGT_DONE);
+	end();
+	HOST_EQ(map.level, 1);
+	HOST_CHECK(leaf_at(7, 1));
+	destroy();
+}
+
 OPS_TEST(run)
 {
 	struct pgt_map map = { .gfn = 500, .level = 1, .prefetch = true,
