@@ -32,7 +32,8 @@ void pgt_env_flush(struct pgt_mmu *mmu, u64 start, u64 end);
  * @mmu:	whose
  *
  * Does not return before no CPU can reach such a root.  A CPU drops what it
- * holds for all roots before it uses another one.
+ * holds for a root before it uses it, so that a table that comes back as another
+ * root's brings nothing of the old one along.
  *
  * Context: exclusive.
  */

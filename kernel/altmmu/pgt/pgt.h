@@ -659,8 +659,9 @@ void pgt_clear_dirty(struct pgt_batch *batch, struct pgt_root *root,
  * @mask:	the pages; huge leaves are left alone
  * @wrprot:	take write permission though there are dirty bits
  *
- * Context: exclusive: the caller took the bits from the log under the same
- * hold of the lock, so that no fault logs between and grants writing after.
+ * Context: exclusive, after the caller took the bits from the log.  A fault logs
+ * and grants writing under one shared hold, so it is before us and protected
+ * here, or after us and in the log again; pgt_fix() logs after it has granted.
  */
 void pgt_clear_dirty_mask(struct pgt_batch *batch, struct pgt_root *root,
 			  u64 gfn, u64 mask, bool wrprot);
