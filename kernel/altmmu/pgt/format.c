@@ -82,7 +82,7 @@ int pgt_format_finish(struct pgt_format *fmt, const struct pgt_host *host)
 
 	fmt->nonpresent = host->nonpresent;
 	fmt->frozen = host->nonpresent | host->l1tf_mask | PGT_FROZEN_MARK;
-	if (host->mmio_value &&
+	if (host->mmio_mask &&
 	    ((fmt->frozen & host->mmio_mask) == host->mmio_value ||
 	     (fmt->nonpresent & host->mmio_mask) == host->mmio_value))
 		return -EINVAL;

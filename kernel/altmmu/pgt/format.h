@@ -50,8 +50,9 @@
  * @phys_bits:	width of a physical address that an entry may hold, in bits
  * @me_value:	set in every encrypted leaf and in every table link
  * @me_mask:	address bits that encryption takes away; @me_value is within
- * @mmio_value:	what makes an entry fault as MMIO, or 0: MMIO is not cached
- * @mmio_mask:	the bits to compare with @mmio_value
+ * @mmio_value:	what makes an entry fault as MMIO.  0 where the guest is to get a
+ *		#VE for it: then only @nonpresent's bit 63 tells the two apart
+ * @mmio_mask:	the bits to compare with @mmio_value, or 0: MMIO is not cached
  * @mmio_access: right bits (of a hardware entry) that MMIO entries keep
  * @l1tf_mask:	contiguous address bits, the highest that the caches know, to
  *		be set in non-present entries that carry data so that they name
@@ -222,7 +223,7 @@ static inline bool pgt_is_empty(const struct pgt_format *fmt, u64 entry)
 
 static inline bool pgt_is_mmio(const struct pgt_format *fmt, u64 entry)
 {
-	return fmt->mmio_value && !pgt_is_present(entry) &&
+	return fmt->mmio_mask && !pgt_is_present(entry) &&
 	       (entry & fmt->mmio_mask) == fmt->mmio_value;
 }
 

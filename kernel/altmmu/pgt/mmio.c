@@ -21,7 +21,7 @@ int pgt_map_mmio(struct pgt_batch *batch, struct pgt_root *root, u64 gfn,
 	u64 entry;
 	int ret;
 
-	if (!fmt->mmio_value || gfn >= fmt->mmio_gfn_max)
+	if (!fmt->mmio_mask || gfn >= fmt->mmio_gfn_max)
 		return -EOPNOTSUPP;
 	/* What was looked up may be neither of the old nor of the new slots. */
 	if (gen & PGT_GEN_IN_PROGRESS)

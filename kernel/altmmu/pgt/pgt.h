@@ -103,12 +103,14 @@ void pgt_mmu_destroy(struct pgt_mmu *mmu);
  * @head:	the tables, linked through their first entry
  * @nr:		how many
  * @init:	value of an empty entry
+ * @gfp:	for the tables; GFP_KERNEL_ACCOUNT, unless the owner says otherwise
  * @root:	a spare root structure, or NULL
  */
 struct pgt_cache {
 	u64 *head;
 	unsigned int nr;
 	u64 init;
+	gfp_t gfp;
 	struct pgt_root *root;
 };
 
@@ -120,7 +122,7 @@ void pgt_cache_init(struct pgt_cache *cache, const struct pgt_mmu *mmu);
  * @tables:	tables wanted in it, at least
  * @root:	whether a spare root is wanted too
  *
- * May sleep; hold no spinlock.  Allocations are of order 0, GFP_KERNEL_ACCOUNT.
+ * May sleep; hold no spinlock.  Allocations are of order 0.
  *
  * Return: 0, or -ENOMEM with what could be had left in the cache.
  */
@@ -375,6 +377,14 @@ struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
  * is dropped.  No lock is needed; not from an interrupt or an RCU callback.
  */
 void pgt_root_put(struct pgt_root *root);
+
+/**
+ * pgt_root_of() - the root that a top table belongs to
+ * @table:	its address, from a root that the caller has a reference to
+ *
+ * Return: the root.
+ */
+struct pgt_root *pgt_root_of(u64 *table);
 
 /**
  * pgt_root_next() - walk the list of roots

@@ -132,14 +132,18 @@ static bool pgt_may_collapse(struct pgt_walk *w, bool nx_huge)
 
 	for (int i = 0; i < PGT_ENTRIES; i++) {
 		pos.old = READ_ONCE(*pos.entry);
-		if (pgt_is_leaf(pos.old, pos.level))
+		if (pgt_is_leaf(pos.old, pos.level)) {
 			pgt_gather_leaf(&gather, w->fmt, &pos);
-		else if (!pgt_is_empty(w->fmt, pos.old))
+			/* Of small pages the second is out of line mostly. */
+			if (!gather.uniform)
+				return false;
+		} else if (!pgt_is_empty(w->fmt, pos.old)) {
 			return false;
+		}
 		pos.entry++;
 		pos.gfn += pgt_pages(pos.level);
 	}
-	if (!gather.model || !gather.uniform)
+	if (!gather.model)
 		return false;
 	/* Nothing would be left of execute-only leaves. */
 	if (nx_huge && !(gather.model & w->fmt->read))

@@ -55,6 +55,7 @@ struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
 	root->mmu = mmu;
 	root->fmt = fmt;
 	root->table = pgt_cache_pop(cache);
+	virt_to_ptdesc(root->table)->pt_index = (unsigned long)root;
 	root->end = min(pgt_pages(levels + 1), fmt->max_gfn);
 	root->foreign_end = 0;
 	root->foreign_level = 0;
@@ -124,6 +125,11 @@ void pgt_root_put(struct pgt_root *root)
 	pgt_tables_free_rcu(&pinned);
 	/* Lockless walkers may still hold what pgt_root_next() showed them. */
 	call_rcu(&root->rcu, pgt_root_free_cb);
+}
+
+struct pgt_root *pgt_root_of(u64 *table)
+{
+	return (struct pgt_root *)(unsigned long)virt_to_ptdesc(table)->pt_index;
 }
 
 struct pgt_root *pgt_root_next(struct pgt_mmu *mmu, struct pgt_root *prev,

@@ -5,7 +5,8 @@
  *
  * A table has no metadata besides the struct ptdesc that every page has anyway:
  * its level and gfn are known from the walk that reaches it.  The descriptor's
- * list link, index and RCU head are used from when the table is unlinked.
+ * list link, index and RCU head are used from when the table is unlinked; that
+ * of a top table has its root in the index.
  */
 #include <linux/errno.h>
 #include <linux/slab.h>
@@ -15,7 +16,10 @@
 
 void pgt_cache_init(struct pgt_cache *cache, const struct pgt_mmu *mmu)
 {
-	*cache = (struct pgt_cache) { .init = mmu->nonpresent };
+	*cache = (struct pgt_cache) {
+		.init = mmu->nonpresent,
+		.gfp = GFP_KERNEL_ACCOUNT,
+	};
 }
 
 static void pgt_cache_link(struct pgt_cache *cache, u64 *table)
@@ -35,7 +39,7 @@ int pgt_cache_fill(struct pgt_cache *cache, unsigned int tables, bool root)
 			return -ENOMEM;
 	}
 	while (cache->nr < tables) {
-		pt = pagetable_alloc(GFP_KERNEL_ACCOUNT, 0);
+		pt = pagetable_alloc(cache->gfp, 0);
 		if (!pt)
 			return -ENOMEM;
 		memset64(ptdesc_address(pt), cache->init, PGT_ENTRIES);
@@ -74,15 +78,18 @@ void pgt_cache_push(struct pgt_cache *cache, u64 *table)
 	pgt_cache_link(cache, table);
 }
 
-/* For a table that nothing has ever reached, or can reach no more. */
+/*
+ * For a table that nothing has ever reached, or can reach no more.  It is none of
+ * the kernel's own, for which pagetable_free() calls what modules can't.
+ */
 void pgt_table_free(u64 *table)
 {
-	pagetable_free(virt_to_ptdesc(table));
+	__pagetable_free(virt_to_ptdesc(table));
 }
 
 static void pgt_table_free_cb(struct rcu_head *head)
 {
-	pagetable_free(container_of(head, struct ptdesc, pt_rcu_head));
+	__pagetable_free(container_of(head, struct ptdesc, pt_rcu_head));
 }
 
 /*
