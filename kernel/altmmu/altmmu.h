@@ -9,18 +9,29 @@
 #ifndef ALTMMU_ALTMMU_H
 #define ALTMMU_ALTMMU_H
 
-#include <linux/jump_label.h>
+#include <linux/jump_label_ratelimit.h>
 #include <linux/kvm_host.h>
 
 struct kvm_page_fault;
+struct mirror_provider;
+
+/* Whether a VM has software private page tables: it is on altmmu then. */
+static inline bool kvm_has_soft_mirror(const struct kvm *kvm)
+{
+#ifdef CONFIG_KVM_SOFT_MIRROR_VM
+	return kvm->arch.vm_type == KVM_X86_SOFT_MIRROR_VM;
+#else
+	return false;
+#endif
+}
 
 #ifdef CONFIG_KVM_ALTMMU
 /* How many VMs are on altmmu; with none, asking costs a jump that is not there. */
-DECLARE_STATIC_KEY_FALSE(altmmu_in_use);
+extern struct static_key_false_deferred altmmu_in_use;
 
 static inline bool kvm_has_altmmu(const struct kvm *kvm)
 {
-	return static_branch_unlikely(&altmmu_in_use) && kvm->arch.altmmu;
+	return static_branch_unlikely(&altmmu_in_use.key) && kvm->arch.altmmu;
 }
 
 /**
@@ -30,6 +41,9 @@ static inline bool kvm_has_altmmu(const struct kvm *kvm)
  * Return: 0, -EINVAL if no MMU on this host serves a VM of this type, -ENOMEM.
  */
 int altmmu_init_vm(struct kvm *kvm);
+
+/* When KVM goes, and with it the last VM. */
+void altmmu_exit(void);
 #else
 static inline bool kvm_has_altmmu(const struct kvm *kvm)
 {
@@ -39,6 +53,10 @@ static inline bool kvm_has_altmmu(const struct kvm *kvm)
 static inline int altmmu_init_vm(struct kvm *kvm)
 {
 	return 0;
+}
+
+static inline void altmmu_exit(void)
+{
 }
 #endif
 
@@ -52,6 +70,9 @@ static inline int altmmu_init_vm(struct kvm *kvm)
  * Return: a bit for each KVM_X86_MMU_* number.
  */
 unsigned int altmmu_mmus(void);
+
+/* Those of them that a VM of this one's type can have. */
+unsigned int altmmu_mmus_for(const struct kvm *kvm);
 
 /* Whether a VM can be on altmmu on this host. */
 static inline bool kvm_can_have_altmmu(void)
@@ -73,6 +94,9 @@ int altmmu_select(struct kvm *kvm, u64 mmu);
 
 void altmmu_uninit_vm(struct kvm *kvm);
 
+/* When kvm->arch.shadow_mmio_value is another, and there is no root yet. */
+void altmmu_set_mmio_value(struct kvm *kvm);
+
 /* debugfs.c */
 void altmmu_create_debugfs(struct kvm *kvm);
 
@@ -83,10 +107,8 @@ int altmmu_create_vcpu(struct kvm_vcpu *vcpu);
 void altmmu_destroy_vcpu(struct kvm_vcpu *vcpu);
 int altmmu_topup(struct kvm_vcpu *vcpu);
 int altmmu_load_root(struct kvm_vcpu *vcpu);
-void altmmu_free_roots(struct kvm *kvm, struct kvm_mmu *mmu,
-		       unsigned long roots);
-bool altmmu_root_has_role(struct kvm *kvm, hpa_t hpa,
-			  union kvm_mmu_page_role role);
+void altmmu_free_roots(struct kvm_mmu *mmu, unsigned long roots);
+bool altmmu_root_has_role(hpa_t hpa, union kvm_mmu_page_role role);
 int altmmu_walk(struct kvm_vcpu *vcpu, gpa_t gpa, u64 *entries,
 		int *root_level);
 
@@ -125,8 +147,79 @@ void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
 		  gfn_t start, gfn_t end, int level, bool shared);
 void altmmu_recover_huge_pages(struct kvm *kvm,
 			       const struct kvm_memory_slot *slot);
+void altmmu_zap_slot(struct kvm *kvm, const struct kvm_memory_slot *slot);
 
 /* Recovery from the NX-huge-page mitigation: nx.c. */
 void altmmu_recover_nx(struct kvm *kvm, unsigned int ratio);
+
+/**
+ * altmmu_init_private() - give a VM a mirror of private page tables
+ * @kvm:	without vCPUs, whose shared bit is known
+ * @provider:	who keeps the real ones
+ * @levels:	of them
+ * @end:	first gfn that is never private: the shared bit
+ *
+ * It goes with the VM's page tables.
+ *
+ * Context: slots_lock; takes the MMU lock.
+ * Return: 0 or -ENOMEM.
+ */
+int altmmu_init_private(struct kvm *kvm, struct mirror_provider *provider,
+			int levels, gfn_t end);
+
+/*
+ * Software private memory: private.c, private_fault.c.  But for the first two,
+ * for VMs that have it.
+ */
+#ifdef CONFIG_KVM_ALTMMU_MIRROR
+/**
+ * altmmu_shared_bit() - which bit of a GPA makes it shared
+ * @kvm:	the VM, or NULL for that of a new one
+ *
+ * Return: its number, 0 if @kvm has no software private memory, or none can be
+ * had.
+ */
+unsigned int altmmu_shared_bit(const struct kvm *kvm);
+int altmmu_configure_private(struct kvm *kvm, u64 bit, u64 flags);
+bool altmmu_may_run(const struct kvm *kvm);
+bool altmmu_enter_guest(struct kvm_vcpu *vcpu);
+void altmmu_exit_guest(struct kvm_vcpu *vcpu);
+bool altmmu_is_accept(struct kvm_vcpu *vcpu);
+int altmmu_emulate_accept(struct kvm_vcpu *vcpu);
+#else
+static inline unsigned int altmmu_shared_bit(const struct kvm *kvm)
+{
+	return 0;
+}
+
+static inline int altmmu_configure_private(struct kvm *kvm, u64 bit, u64 flags)
+{
+	return -EINVAL;
+}
+
+static inline bool altmmu_may_run(const struct kvm *kvm)
+{
+	return true;
+}
+
+static inline bool altmmu_enter_guest(struct kvm_vcpu *vcpu)
+{
+	return true;
+}
+
+static inline void altmmu_exit_guest(struct kvm_vcpu *vcpu)
+{
+}
+
+static inline bool altmmu_is_accept(struct kvm_vcpu *vcpu)
+{
+	return false;
+}
+
+static inline int altmmu_emulate_accept(struct kvm_vcpu *vcpu)
+{
+	return 1;
+}
+#endif
 
 #endif /* ALTMMU_ALTMMU_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * debugfs: kvm/<VM>/altmmu/summary and kvm/<VM>/altmmu/tables, and with
- * CONFIG_KVM_PROVE_MMU kvm/<VM>/altmmu/wrap_mmio.
+ * CONFIG_KVM_PROVE_MMU kvm/<VM>/altmmu/wrap_mmio.  What there is for private
+ * memory is in private_debugfs.c.
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -9,12 +10,28 @@
 
 #include "glue.h"
 
+/*
+ * What altmmu allocates beside page tables: of what it has for the VM and for each
+ * vCPU as much as of roots.  A table that is no root has nothing.  Caches for what
+ * is to come are left out, as are KVM's own.
+ */
+static size_t altmmu_metadata_size(const struct altmmu_vm *vm,
+				   unsigned int roots)
+{
+	unsigned int vcpus = atomic_read(&vm->kvm->online_vcpus);
+
+	return kmalloc_size_roundup(sizeof(struct altmmu_vm)) +
+	       vcpus * kmalloc_size_roundup(sizeof(struct altmmu_vcpu)) +
+	       roots * kmalloc_size_roundup(sizeof(struct pgt_root));
+}
+
 static int altmmu_summary_show(struct seq_file *m, void *v)
 {
 	struct altmmu_vm *vm = m->private;
 	const struct pgt_counters *counters = &vm->mmu.counters;
 	struct pgt_root *root;
 	long tables = atomic_long_read(counters->tables);
+	unsigned int roots = 0;
 
 	seq_printf(m, "format %s\n", vm->fmt.name);
 	for (int level = 1; level <= PGT_MAX_LEAF_LEVEL; level++)
@@ -22,15 +39,18 @@ static int altmmu_summary_show(struct seq_file *m, void *v)
 			   atomic_long_read(counters->leaves[level]));
 	seq_printf(m, "tables %ld\n", tables);
 	seq_printf(m, "table_bytes %ld\n", tables * (long)PAGE_SIZE);
-	/* A table has nothing beside its page. */
-	seq_puts(m, "metadata_bytes 0\n");
 	seq_printf(m, "nx_tables %ld\n",
 		   atomic_long_read(counters->nx_tables));
-	pgt_for_each_root(&vm->mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS)
+	pgt_for_each_root(&vm->mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS) {
 		seq_printf(m, "root space %d levels %d role 0x%08x %s\n",
 			   root->space, root->levels, root->role,
 			   READ_ONCE(root->state) == PGT_ROOT_VALID ?
 			   "valid" : "invalid");
+		roots++;
+	}
+	if (altmmu_has_mirror(vm->kvm))
+		altmmu_show_private(vm, m);
+	seq_printf(m, "metadata_bytes %zu\n", altmmu_metadata_size(vm, roots));
 	return 0;
 }
 
@@ -109,6 +129,8 @@ void altmmu_create_debugfs(struct kvm *kvm)
 	debugfs_create_file("wrap_mmio", 0200, vm->debugfs, vm,
 			    &altmmu_wrap_mmio_fops);
 #endif
+	if (altmmu_has_mirror(kvm))
+		altmmu_create_private_debugfs(vm);
 }
 
 /*

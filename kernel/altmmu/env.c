@@ -37,17 +37,21 @@ static struct kvm_memory_slot *altmmu_slot(struct pgt_root *root, gfn_t gfn)
 
 void pgt_env_log_dirty(struct pgt_root *root, u64 gfn)
 {
-	mark_page_dirty_in_slot(altmmu_kvm(root->mmu), altmmu_slot(root, gfn),
-				gfn);
+	struct kvm *kvm = altmmu_kvm(root->mmu);
+
+	gfn = altmmu_slot_gfn(kvm, gfn);
+	mark_page_dirty_in_slot(kvm, altmmu_slot(root, gfn), gfn);
 }
 
 int pgt_env_max_level(struct pgt_root *root, u64 gfn, u64 pfn)
 {
 	struct kvm *kvm = altmmu_kvm(root->mmu);
-	struct kvm_memory_slot *slot = altmmu_slot(root, gfn);
-
+	struct kvm_memory_slot *slot;
 	gfn_t start, end;
 	int level;
+
+	gfn = altmmu_slot_gfn(kvm, gfn);
+	slot = altmmu_slot(root, gfn);
 
 	/* Where there is a guest_memfd only a fault knows a page's order. */
 	if (!slot || kvm_slot_has_gmem(slot))
@@ -56,9 +60,7 @@ int pgt_env_max_level(struct pgt_root *root, u64 gfn, u64 pfn)
 	/* What the host is about to take back must not be mapped. */
 	start = gfn_round_for_level(gfn, level);
 	end = start + KVM_PAGES_PER_HPAGE(level);
-	if (kvm->mmu_invalidate_in_progress &&
-	    start < kvm->mmu_invalidate_range_end &&
-	    end > kvm->mmu_invalidate_range_start)
+	if (altmmu_is_invalidating(kvm, start, end))
 		return PG_LEVEL_4K;
 	return level;
 }

@@ -41,9 +41,13 @@ int altmmu_fix(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	struct pgt_root *root = altmmu_vcpu_root(vcpu);
 	int r;
 
+	/* The CPU never loses a right to a mirrored page but with the page. */
+	if (altmmu_is_mirrored(vcpu, fault))
+		return RET_PF_INVALID;
+
 	rcu_read_lock();
-	r = pgt_fix(root, fault->gfn, altmmu_want(root->fmt, fault),
-		    altmmu_is_logged(fault));
+	r = pgt_fix(root, altmmu_shared_gfn(vcpu->kvm, fault->gfn),
+		    altmmu_want(root->fmt, fault), altmmu_is_logged(fault));
 	rcu_read_unlock();
 
 	trace_altmmu_fix(vcpu->vcpu_id, fault->gfn, fault->error_code, r);
@@ -58,7 +62,8 @@ int altmmu_fix(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 }
 
 /* How the CPU is to treat the memory behind a page. */
-static void altmmu_set_memory(struct kvm_vcpu *vcpu, struct pgt_map *map)
+static void altmmu_set_memory(struct kvm_vcpu *vcpu, gfn_t gfn,
+			      struct pgt_map *map)
 {
 	bool verw = cpu_feature_enabled(X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO);
 	bool mmio = false;
@@ -68,8 +73,7 @@ static void altmmu_set_memory(struct kvm_vcpu *vcpu, struct pgt_map *map)
 		mmio = kvm_is_host_mmio_pfn(map->pfn);
 	/* As KVM has it, it stands where EPT entries have it. */
 	if (kvm_x86_ops.get_mt_mask)
-		map->memtype = kvm_x86_call(get_mt_mask)(vcpu, map->gfn,
-							 mmio) >> 3;
+		map->memtype = kvm_x86_call(get_mt_mask)(vcpu, gfn, mmio) >> 3;
 	map->encrypted = shadow_me_value && !mmio;
 	/* A vCPU that can reach host MMIO clears CPU buffers before it runs. */
 	if (verw && mmio && !kvm_vcpu_can_access_host_mmio(vcpu))
@@ -89,7 +93,7 @@ static void altmmu_init_map(struct kvm_vcpu *vcpu,
 	bool writable = fault->map_writable && !tracked;
 
 	*map = (struct pgt_map) {
-		.gfn = fault->gfn,
+		.gfn = altmmu_shared_gfn(vcpu->kvm, fault->gfn),
 		.pfn = pfn,
 		.level = fault->goal_level,
 		.req_level = fault->req_level,
@@ -108,7 +112,7 @@ static void altmmu_init_map(struct kvm_vcpu *vcpu,
 		map->access |= PGT_W;
 	if (!writable)
 		map->want &= ~PGT_W;
-	altmmu_set_memory(vcpu, map);
+	altmmu_set_memory(vcpu, fault->gfn, map);
 }
 
 /**
@@ -132,6 +136,8 @@ int altmmu_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	bool tracked;
 	int r;
 
+	if (altmmu_is_mirrored(vcpu, fault))
+		return altmmu_map_private(vcpu, fault);
 	if (is_noslot_pfn(pfn))
 		return altmmu_map_mmio(vcpu, fault, root);
 
@@ -155,7 +161,13 @@ int altmmu_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	case -EAGAIN:
 	case -ENOMEM:
 		return RET_PF_RETRY;
-	default:
+	case -ERANGE:
+		/* Higher than the root reaches: no MMU of this VM maps it. */
+		kvm_mmu_prepare_memory_fault_exit(vcpu, fault);
 		return -EFAULT;
+	default:
+		/* The host took the page back without a word, or we err. */
+		WARN_ONCE(1, "altmmu: can't map gfn 0x%llx: %d\n", map.gfn, r);
+		return -EIO;
 	}
 }

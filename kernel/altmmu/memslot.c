@@ -15,11 +15,33 @@ void altmmu_prove(struct kvm *kvm)
 
 	write_lock(&kvm->mmu_lock);
 	ok = pgt_validate(&kvm->arch.altmmu->mmu, &verdict);
+	if (ok && altmmu_has_mirror(kvm))
+		ok = altmmu_validate_private(kvm->arch.altmmu, &verdict);
 	write_unlock(&kvm->mmu_lock);
 	WARN_ONCE(!ok, "altmmu: %s: gfn 0x%llx, entry 0x%llx at level %d\n",
 		  verdict.what, verdict.gfn, verdict.entry, verdict.level);
 }
 #endif
+
+/*
+ * Unmap all that roots map, and flush.
+ *
+ * Context: exclusive.
+ */
+static void altmmu_zap_roots(struct kvm *kvm)
+{
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
+	struct pgt_batch batch;
+	struct pgt_root *root;
+
+	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, true);
+	pgt_for_each_root(mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS) {
+		struct pgt_range all = { .end = ~0ULL };
+
+		pgt_zap_tables(&batch, root, &all);
+	}
+	pgt_batch_end(&batch);
+}
 
 /**
  * altmmu_invalidate_roots() - make all vCPUs start with empty roots
@@ -31,7 +53,14 @@ void altmmu_prove(struct kvm *kvm)
  */
 void altmmu_invalidate_roots(struct kvm *kvm)
 {
-	pgt_roots_invalidate(&kvm->arch.altmmu->mmu, PGT_ANY_SPACE);
+	/*
+	 * The root of a VM with a mirror is where the CPU finds private memory,
+	 * which nobody has asked to drop.
+	 */
+	if (kvm_has_soft_mirror(kvm))
+		altmmu_zap_roots(kvm);
+	else
+		pgt_roots_invalidate(&kvm->arch.altmmu->mmu, PGT_ANY_SPACE);
 }
 
 /**
@@ -59,25 +88,17 @@ void altmmu_empty_roots(struct kvm *kvm)
  */
 void altmmu_zap_all(struct kvm *kvm)
 {
-	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
-	struct pgt_batch batch;
-	struct pgt_root *root;
-
-	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, true);
-	pgt_for_each_root(mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS) {
-		struct pgt_range all = { .end = ~0ULL };
-
-		pgt_zap_tables(&batch, root, &all);
-	}
-	pgt_batch_end(&batch);
+	altmmu_zap_roots(kvm);
+	/* A TD's pages are none of the process's, and its key may be gone. */
+	if (kvm_has_soft_mirror(kvm))
+		altmmu_zap_private_tables(kvm, 0, kvm_gfn_direct_bits(kvm));
 }
 
-static struct pgt_range altmmu_slot_range(const struct kvm_memory_slot *slot)
+static struct pgt_range altmmu_slot_range(struct kvm *kvm,
+					  const struct kvm_memory_slot *slot)
 {
-	return (struct pgt_range) {
-		.start = slot->base_gfn,
-		.end = slot->base_gfn + slot->npages,
-	};
+	return altmmu_shared_range(kvm, slot->base_gfn,
+				   slot->base_gfn + slot->npages);
 }
 
 /*
@@ -96,7 +117,7 @@ void altmmu_wrprot_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
 	read_lock(&kvm->mmu_lock);
 	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
 	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range range = altmmu_slot_range(slot);
+		struct pgt_range range = altmmu_slot_range(kvm, slot);
 
 		pgt_wrprot(&batch, root, &range, min_level, false);
 	}
@@ -116,7 +137,7 @@ void altmmu_clear_dirty_slot(struct kvm *kvm,
 	read_lock(&kvm->mmu_lock);
 	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
 	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range range = altmmu_slot_range(slot);
+		struct pgt_range range = altmmu_slot_range(kvm, slot);
 
 		pgt_clear_dirty(&batch, root, &range);
 	}
@@ -141,7 +162,8 @@ void altmmu_clear_dirty_mask(struct kvm *kvm,
 
 	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, false);
 	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS)
-		pgt_clear_dirty_mask(&batch, root, gfn, mask, wrprot);
+		pgt_clear_dirty_mask(&batch, root, altmmu_shared_gfn(kvm, gfn),
+				     mask, wrprot);
 	pgt_batch_defer(&batch);
 }
 
@@ -165,7 +187,7 @@ bool altmmu_wrprot_gfn(struct kvm *kvm, const struct kvm_memory_slot *slot,
 
 	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, false);
 	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range range = { .start = gfn, .end = gfn + 1 };
+		struct pgt_range range = altmmu_shared_range(kvm, gfn, gfn + 1);
 
 		pgt_wrprot(&batch, root, &range, min_level,
 			   min_level == PG_LEVEL_4K);
@@ -194,7 +216,7 @@ static bool altmmu_split_root(struct kvm *kvm, struct pgt_root *root,
 			      gfn_t start, gfn_t end, int level, bool shared)
 {
 	struct altmmu_vm *vm = kvm->arch.altmmu;
-	struct pgt_range range = { .start = start, .end = end };
+	struct pgt_range range = altmmu_shared_range(kvm, start, end);
 	u8 exec = is_nx_huge_page_enabled(kvm) ? altmmu_exec(root->fmt) : 0;
 	struct pgt_batch batch;
 	int r;
@@ -262,7 +284,7 @@ void altmmu_recover_huge_pages(struct kvm *kvm,
 	read_lock(&kvm->mmu_lock);
 	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
 	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range range = altmmu_slot_range(slot);
+		struct pgt_range range = altmmu_slot_range(kvm, slot);
 
 		pgt_collapse(&batch, root, &range,
 			     is_nx_huge_page_enabled(kvm));
@@ -270,4 +292,21 @@ void altmmu_recover_huge_pages(struct kvm *kvm,
 	pgt_batch_end(&batch);
 	read_unlock(&kvm->mmu_lock);
 	altmmu_prove(kvm);
+}
+
+/**
+ * altmmu_zap_slot() - let go of the private half of a memslot, and its tables
+ * @kvm:	the VM
+ * @slot:	about to go; nobody maps from it any more
+ *
+ * The shared half is left to altmmu_unmap_gfn_range(), which has to come after
+ * this: it leaves a flush to its caller, and here the lock may be dropped.
+ *
+ * Context: exclusive, slots_lock; drops the lock, and may sleep.
+ */
+void altmmu_zap_slot(struct kvm *kvm, const struct kvm_memory_slot *slot)
+{
+	if (altmmu_has_mirror(kvm))
+		altmmu_zap_private_tables(kvm, slot->base_gfn,
+					  slot->base_gfn + slot->npages);
 }

@@ -15,7 +15,8 @@ int altmmu_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault,
 	int r;
 
 	pgt_batch_begin(&batch, root->mmu, PGT_SHARED, false);
-	r = pgt_map_mmio(&batch, root, fault->gfn, gen, ACC_ALL,
+	r = pgt_map_mmio(&batch, root,
+			 altmmu_shared_gfn(vcpu->kvm, fault->gfn), gen, ACC_ALL,
 			 &vcpu->arch.altmmu->cache);
 	pgt_batch_end(&batch);
 
@@ -33,6 +34,25 @@ int altmmu_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault,
 	}
 }
 
+/* Whether the CPU is right: an entry on the way has a bit that is reserved. */
+static bool altmmu_has_reserved(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	u64 entries[PT64_ROOT_MAX_LEVEL + 1];
+	int level, last;
+
+	last = altmmu_walk(vcpu, gpa, entries, &level);
+	for (; last >= 0 && level >= last; level--) {
+		if (!pgt_is_present(entries[level]) ||
+		    !is_rsvd_spte(&vcpu->arch.mmu->fmt,
+				  entries[level], level))
+			continue;
+		WARN_ONCE(1, "altmmu: reserved bits: gpa 0x%llx, entry 0x%llx at level %d\n",
+			  gpa, entries[level], level);
+		return true;
+	}
+	return false;
+}
+
 /**
  * altmmu_mmio_fault() - look up a fault that an MMIO entry may have caused
  * @vcpu:	current
@@ -40,7 +60,7 @@ int altmmu_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault,
  *
  * Context: SRCU.
  * Return: RET_PF_EMULATE; RET_PF_INVALID if the entry is out of date;
- * RET_PF_RETRY if it is gone.
+ * RET_PF_RETRY if it is gone; -EINVAL if there is what should never be.
  */
 int altmmu_mmio_fault(struct kvm_vcpu *vcpu, gpa_t gpa)
 {
@@ -55,13 +75,14 @@ int altmmu_mmio_fault(struct kvm_vcpu *vcpu, gpa_t gpa)
 	rcu_read_unlock();
 	switch (r) {
 	case 0:
+		gfn = altmmu_slot_gfn(vcpu->kvm, gfn);
 		trace_handle_mmio_page_fault(0, gfn, access);
 		vcpu_cache_mmio_info(vcpu, 0, gfn, access);
 		return RET_PF_EMULATE;
 	case -ESTALE:
 		return RET_PF_INVALID;
 	default:
-		return RET_PF_RETRY;
+		return altmmu_has_reserved(vcpu, gpa) ? -EINVAL : RET_PF_RETRY;
 	}
 }
 

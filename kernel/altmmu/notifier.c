@@ -5,7 +5,10 @@
 #include "glue.h"
 #include "trace.h"
 
-/* Unmap leaves in every root of an address space, those being emptied too. */
+/*
+ * Unmap leaves in every root of an address space, those being emptied too.  In a
+ * VM with a mirror this is the shared half.
+ */
 static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
 			     bool may_yield)
 {
@@ -15,7 +18,7 @@ static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
 
 	pgt_batch_begin(&batch, mmu, PGT_EXCLUSIVE, may_yield);
 	pgt_for_each_root(mmu, root, space, PGT_ALL_ROOTS) {
-		struct pgt_range range = { .start = start, .end = end };
+		struct pgt_range range = altmmu_shared_range(kvm, start, end);
 
 		pgt_zap_leaves(&batch, root, &range);
 	}
@@ -32,14 +35,24 @@ static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
  */
 bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)
 {
+	bool mirrored = altmmu_has_mirror(kvm);
+
 	trace_altmmu_unmap(kvm, range->start, range->end);
+	/*
+	 * First, for it may let go of the lock, and asks for no flush.  Whoever
+	 * asks for private pages may block: the host's MMU has none of them.
+	 */
+	if (mirrored && range->attr_filter & KVM_FILTER_PRIVATE)
+		altmmu_zap_private(kvm, range->start, range->end);
+	if (mirrored && !(range->attr_filter & KVM_FILTER_SHARED))
+		return false;
 	return altmmu_zap_range(kvm, range->slot->as_id, range->start,
 				range->end, range->may_block);
 }
 
 /**
  * altmmu_zap_gfn_range() - unmap gfns of every address space
- * @kvm:	the VM
+ * @kvm:	the VM; what it has mirrored stays
  * @start:	first gfn
  * @end:	end of the gfns
  *
@@ -61,7 +74,8 @@ static bool altmmu_age(struct kvm *kvm, struct kvm_gfn_range *range,
 	bool young = false;
 
 	pgt_for_each_root(mmu, root, range->slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range r = { range->start, range->end };
+		struct pgt_range r = altmmu_shared_range(kvm, range->start,
+							 range->end);
 
 		while (r.start < r.end) {
 			rcu_read_lock();

@@ -7,25 +7,29 @@
 #include "glue.h"
 #include "trace.h"
 
-/* Drop up to @to_zap tables of a slot; how many there were. */
+/*
+ * Drop up to @to_zap tables of a slot; how many there were.  A batch a slot, so
+ * that no fault waits while others are searched.
+ */
 static unsigned long altmmu_recover_nx_slot(struct kvm *kvm,
-					    struct pgt_batch *batch,
 					    const struct kvm_memory_slot *slot,
 					    unsigned long to_zap)
 {
 	struct altmmu_vm *vm = kvm->arch.altmmu;
+	gfn_t start = max(slot->base_gfn, vm->nx_next);
 	unsigned long zapped = 0;
+	struct pgt_batch batch;
 	struct pgt_root *root;
 
+	pgt_batch_begin(&batch, &vm->mmu, PGT_SHARED, true);
 	pgt_for_each_root(&vm->mmu, root, slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range range = {
-			.start = max(slot->base_gfn, vm->nx_next),
-			.end = slot->base_gfn + slot->npages,
-		};
+		struct pgt_range range =
+			altmmu_shared_range(kvm, start,
+					    slot->base_gfn + slot->npages);
 
 		while (zapped < to_zap && range.start < range.end &&
-		       pgt_zap_nx_table(batch, root, &range)) {
-			vm->nx_next = range.start;
+		       pgt_zap_nx_table(&batch, root, &range)) {
+			vm->nx_next = altmmu_slot_gfn(kvm, range.start);
 			zapped++;
 		}
 		if (zapped == to_zap) {
@@ -33,36 +37,29 @@ static unsigned long altmmu_recover_nx_slot(struct kvm *kvm,
 			break;
 		}
 	}
+	pgt_batch_end(&batch);
 	return zapped;
 }
 
-static unsigned long altmmu_recover_nx_slots(struct kvm *kvm,
+/* Go on in the address space where the last call stopped. */
+static unsigned long altmmu_recover_nx_space(struct kvm *kvm,
 					     unsigned long to_zap)
 {
+	struct altmmu_vm *vm = kvm->arch.altmmu;
+	struct kvm_memslots *slots = __kvm_memslots(kvm, vm->nx_space);
+	struct kvm_memslot_iter iter;
 	unsigned long zapped = 0;
-	struct pgt_batch batch;
 
-	pgt_batch_begin(&batch, &kvm->arch.altmmu->mmu, PGT_SHARED, true);
-	for (int space = 0; space < kvm_arch_nr_memslot_as_ids(kvm); space++) {
-		struct kvm_memslots *slots = __kvm_memslots(kvm, space);
-		struct kvm_memslot_iter iter;
-
-		kvm_for_each_memslot_in_gfn_range(&iter, slots,
-						  kvm->arch.altmmu->nx_next,
-						  kvm_mmu_max_gfn() + 1) {
-			/*
-			 * With dirty logging on they would come back small.
-			 */
-			if (kvm_slot_dirty_track_enabled(iter.slot))
-				continue;
-			zapped += altmmu_recover_nx_slot(kvm, &batch, iter.slot,
-							 to_zap - zapped);
-			if (zapped == to_zap)
-				goto out;
-		}
+	kvm_for_each_memslot_in_gfn_range(&iter, slots, vm->nx_next,
+					  kvm_mmu_max_gfn() + 1) {
+		/* With dirty logging on they would come back small. */
+		if (kvm_slot_dirty_track_enabled(iter.slot))
+			continue;
+		zapped += altmmu_recover_nx_slot(kvm, iter.slot,
+						 to_zap - zapped);
+		if (zapped == to_zap)
+			break;
 	}
-out:
-	pgt_batch_end(&batch);
 	return zapped;
 }
 
@@ -80,6 +77,7 @@ void altmmu_recover_nx(struct kvm *kvm, unsigned int ratio)
 	struct altmmu_vm *vm = kvm->arch.altmmu;
 	unsigned long tables = atomic_long_read(vm->mmu.counters.nx_tables);
 	unsigned long to_zap = ratio ? DIV_ROUND_UP(tables, ratio) : 0;
+	int spaces = kvm_arch_nr_memslot_as_ids(kvm);
 
 	if (!to_zap)
 		return;
@@ -87,9 +85,12 @@ void altmmu_recover_nx(struct kvm *kvm, unsigned int ratio)
 	guard(srcu)(&kvm->srcu);
 	guard(read_lock)(&kvm->mmu_lock);
 
-	to_zap -= altmmu_recover_nx_slots(kvm, to_zap);
-	if (to_zap && vm->nx_next) {
+	/* The first once more, for what is below where we start. */
+	for (int i = 0; i <= spaces; i++) {
+		to_zap -= altmmu_recover_nx_space(kvm, to_zap);
+		if (!to_zap)
+			break;
+		vm->nx_space = (vm->nx_space + 1) % spaces;
 		vm->nx_next = 0;
-		altmmu_recover_nx_slots(kvm, to_zap);
 	}
 }

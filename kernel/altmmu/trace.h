@@ -66,6 +66,62 @@ TRACE_EVENT(altmmu_map,
 		  __entry->access, __entry->error_code, __entry->result)
 );
 
+/* @result is what mirror_map() returned. */
+TRACE_EVENT(altmmu_map_private,
+	TP_PROTO(int vcpu, u64 gfn, int level, unsigned int window,
+		 u64 error_code, int result),
+	TP_ARGS(vcpu, gfn, level, window, error_code, result),
+
+	TP_STRUCT__entry(
+		__field(int, vcpu)
+		__field(int, level)
+		__field(int, result)
+		__field(unsigned int, window)
+		__field(u64, gfn)
+		__field(u64, error_code)
+	),
+
+	TP_fast_assign(
+		__entry->vcpu = vcpu;
+		__entry->level = level;
+		__entry->result = result;
+		__entry->window = window;
+		__entry->gfn = gfn;
+		__entry->error_code = error_code;
+	),
+
+	TP_printk("vcpu %d gfn 0x%llx level %d window %u error 0x%llx: %d",
+		  __entry->vcpu, __entry->gfn, __entry->level, __entry->window,
+		  __entry->error_code, __entry->result)
+);
+
+/* A call of a mirror's provider; @result is what came of it. */
+TRACE_EVENT(mirror_call,
+	TP_PROTO(const struct kvm *kvm, const char *call, u64 gfn, int level,
+		 int result),
+	TP_ARGS(kvm, call, gfn, level, result),
+
+	TP_STRUCT__entry(
+		__field(const void *, kvm)
+		__field(u64, gfn)
+		__field(int, level)
+		__field(int, result)
+		__string(call, call)
+	),
+
+	TP_fast_assign(
+		__entry->kvm = kvm;
+		__entry->gfn = gfn;
+		__entry->level = level;
+		__entry->result = result;
+		__assign_str(call);
+	),
+
+	TP_printk("kvm %p %s gfn 0x%llx level %d: %d", __entry->kvm,
+		  __get_str(call), __entry->gfn, __entry->level,
+		  __entry->result)
+);
+
 DECLARE_EVENT_CLASS(altmmu_range,
 	TP_PROTO(const struct kvm *kvm, u64 start, u64 end),
 	TP_ARGS(kvm, start, end),

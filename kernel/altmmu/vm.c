@@ -11,7 +11,9 @@
 
 #include "glue.h"
 
-DEFINE_STATIC_KEY_FALSE(altmmu_in_use);
+/* VMs come and go faster than code is patched, so the last one lingers. */
+DEFINE_STATIC_KEY_DEFERRED_FALSE(altmmu_in_use, HZ);
+/* For kvm_has_altmmu() in vmx/tdx.c. */
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(altmmu_in_use);
 
 static const char * const altmmu_names[] = {
@@ -54,7 +56,7 @@ static int altmmu_init_format(struct pgt_format *fmt, u64 mmio_value)
 		.me_value = shadow_me_value,
 		.me_mask = shadow_me_mask,
 		.mmio_value = enable_mmio_caching ? mmio_value : 0,
-		.mmio_mask = shadow_mmio_mask,
+		.mmio_mask = enable_mmio_caching ? shadow_mmio_mask : 0,
 		.mmio_access = shadow_mmio_access_mask,
 		.l1tf_mask = shadow_nonpresent_or_rsvd_mask,
 		.nonpresent = SHADOW_NONPRESENT_VALUE,
@@ -80,26 +82,41 @@ unsigned int altmmu_mmus(void)
 	return mmus;
 }
 
-/* The MMUs that serve a VM of this one's type. */
-static unsigned int altmmu_mmus_for(const struct kvm *kvm)
+unsigned int altmmu_mmus_for(const struct kvm *kvm)
 {
 	unsigned int mmus = altmmu_mmus();
 
-	if (kvm_has_mirrored_tdp(kvm))
+	if (kvm_has_mirrored_tdp(kvm) && !IS_ENABLED(CONFIG_KVM_ALTMMU_MIRROR))
 		mmus &= ~BIT(KVM_X86_MMU_ALTMMU);
+	/* KVM's own MMU mirrors for the TDX module alone. */
+	if (kvm_has_soft_mirror(kvm))
+		mmus &= ~BIT(KVM_X86_MMU_KVM);
 	/* The tree's shadow MMU knows no private memory. */
 	if (kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM && !tdp_mmu_enabled)
 		mmus &= ~BIT(KVM_X86_MMU_KVM);
 	return mmus;
 }
 
-static struct altmmu_vm *altmmu_alloc_vm(struct kvm *kvm)
+static void altmmu_free_vm(struct altmmu_vm *vm)
+{
+	if (!vm)
+		return;
+	altmmu_destroy_private(vm);
+	pgt_mmu_destroy(&vm->mmu);
+	pgt_cache_drain(&vm->split_cache);
+	kfree(vm);
+	static_branch_slow_dec_deferred(&altmmu_in_use);
+}
+
+/* @bit: where a GPA says that it is shared, for a VM with a mirror. */
+static struct altmmu_vm *altmmu_alloc_vm(struct kvm *kvm, unsigned int bit)
 {
 	struct altmmu_vm *vm = kzalloc_obj(*vm, GFP_KERNEL_ACCOUNT);
 	struct pgt_counters counters = {
 		.tables = &kvm->stat.altmmu_tables,
 		.nx_tables = &kvm->stat.nx_lpage_splits,
 	};
+	int r;
 
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
@@ -113,18 +130,31 @@ static struct altmmu_vm *altmmu_alloc_vm(struct kvm *kvm)
 	pgt_mmu_init(&vm->mmu, &kvm->mmu_lock, kvm_mmu_max_gfn() + 1,
 		     vm->fmt.nonpresent, &counters);
 	pgt_cache_init(&vm->split_cache, &vm->mmu);
-	static_branch_inc(&altmmu_in_use);
+	static_branch_deferred_inc(&altmmu_in_use);
+	if (kvm_has_soft_mirror(kvm)) {
+		r = altmmu_create_private(vm, bit);
+		if (r) {
+			altmmu_free_vm(vm);
+			return ERR_PTR(r);
+		}
+	}
 	return vm;
 }
 
-static void altmmu_free_vm(struct altmmu_vm *vm)
+/* Somebody has asked for altmmu, and is told once that no VM will be on it. */
+static void altmmu_say_if_missing(void)
 {
-	if (!vm)
-		return;
-	pgt_mmu_destroy(&vm->mmu);
-	pgt_cache_drain(&vm->split_cache);
-	kfree(vm);
-	static_branch_dec(&altmmu_in_use);
+	if (!tdp_enabled)
+		pr_info_once("no nested paging on this host: VMs stay on KVM's own MMU\n");
+	else if (!(altmmu_mmus() & BIT(KVM_X86_MMU_ALTMMU)))
+		pr_info_once("no format for this host's page tables: VMs stay on KVM's own MMU\n");
+}
+
+static void altmmu_set_vm(struct kvm *kvm, struct altmmu_vm *vm)
+{
+	kvm->arch.altmmu = vm;
+	if (vm && vm->private)
+		kvm->arch.gfn_direct_bits = altmmu_private_end(vm);
 }
 
 int altmmu_init_vm(struct kvm *kvm)
@@ -133,8 +163,8 @@ int altmmu_init_vm(struct kvm *kvm)
 	int mmu = READ_ONCE(altmmu_default);
 	struct altmmu_vm *vm;
 
-	if (mmu == KVM_X86_MMU_ALTMMU && !tdp_enabled)
-		pr_info_once("no nested paging on this host: VMs stay on KVM's own MMU\n");
+	if (mmu == KVM_X86_MMU_ALTMMU)
+		altmmu_say_if_missing();
 	/* Many a VM has one choice only, such as TDX guests. */
 	if (!(mmus & BIT(mmu)))
 		mmu = ffs(mmus) - 1;
@@ -142,10 +172,10 @@ int altmmu_init_vm(struct kvm *kvm)
 		return -EINVAL;
 	if (mmu == KVM_X86_MMU_KVM)
 		return 0;
-	vm = altmmu_alloc_vm(kvm);
+	vm = altmmu_alloc_vm(kvm, altmmu_shared_bit(NULL));
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
-	kvm->arch.altmmu = vm;
+	altmmu_set_vm(kvm, vm);
 	return 0;
 }
 
@@ -153,6 +183,12 @@ void altmmu_uninit_vm(struct kvm *kvm)
 {
 	altmmu_free_vm(kvm->arch.altmmu);
 	kvm->arch.altmmu = NULL;
+}
+
+void altmmu_set_mmio_value(struct kvm *kvm)
+{
+	WARN_ON_ONCE(altmmu_init_format(&kvm->arch.altmmu->fmt,
+					kvm->arch.shadow_mmio_value));
 }
 
 static bool altmmu_has_memslots(struct kvm *kvm)
@@ -163,25 +199,32 @@ static bool altmmu_has_memslots(struct kvm *kvm)
 	return false;
 }
 
-int altmmu_select(struct kvm *kvm, u64 mmu)
+bool altmmu_has_been_used(struct kvm *kvm)
 {
-	struct altmmu_vm *vm = NULL;
-	int r = 0;
+	lockdep_assert_held(&kvm->slots_lock);
+	/* A TD that the TDX module knows has a mirror, or needs none. */
+	return READ_ONCE(kvm->created_vcpus) || altmmu_has_memslots(kvm) ||
+	       (kvm_has_mirrored_tdp(kvm) && kvm_gfn_direct_bits(kvm));
+}
 
-	if (mmu >= ARRAY_SIZE(altmmu_names) ||
-	    !(altmmu_mmus_for(kvm) & BIT(mmu)))
-		return -EINVAL;
-	/*
-	 * Who comes too late is told so before anything is done: the static key
-	 * is patched code.  It takes cpus_read_lock(), so no lock is held.
-	 */
-	if (READ_ONCE(kvm->created_vcpus))
+static int altmmu_is_selected(struct kvm *kvm, u64 mmu)
+{
+	guard(mutex)(&kvm->slots_lock);
+	if (altmmu_has_been_used(kvm))
 		return -EBUSY;
-	if (mmu == KVM_X86_MMU_ALTMMU) {
-		vm = altmmu_alloc_vm(kvm);
-		if (IS_ERR(vm))
-			return PTR_ERR(vm);
-	}
+	return !!kvm->arch.altmmu == (mmu == KVM_X86_MMU_ALTMMU);
+}
+
+/*
+ * Give a VM other page tables, or none of altmmu's.
+ *
+ * Return: 0, or -EBUSY if it has a vCPU or a memslot.  @vm is the VM's then, or
+ * freed.
+ */
+static int altmmu_replace(struct kvm *kvm, struct altmmu_vm *vm)
+{
+	struct altmmu_vm *old = vm;
+	int r = 0;
 
 	mutex_lock(&kvm->lock);
 	mutex_lock(&kvm->slots_lock);
@@ -190,19 +233,65 @@ int altmmu_select(struct kvm *kvm, u64 mmu)
 	 * same holds slots_lock, or the MMU lock while it looks at the VM's MMU.
 	 */
 	write_lock(&kvm->mmu_lock);
-	if (kvm->created_vcpus || altmmu_has_memslots(kvm))
+	if (altmmu_has_been_used(kvm)) {
 		r = -EBUSY;
-	else
-		swap(kvm->arch.altmmu, vm);
+	} else {
+		old = kvm->arch.altmmu;
+		if (vm && vm->private)
+			altmmu_inherit_private(vm, old);
+		altmmu_set_vm(kvm, vm);
+	}
 	write_unlock(&kvm->mmu_lock);
 	mutex_unlock(&kvm->slots_lock);
 	/* Not inside slots_lock, which who is in debugfs may want. */
-	if (!r && vm)
-		altmmu_remove_debugfs(vm);
+	if (!r && old)
+		altmmu_remove_debugfs(old);
 	if (!r)
 		altmmu_create_debugfs(kvm);
 	mutex_unlock(&kvm->lock);
 
-	altmmu_free_vm(vm);
+	altmmu_free_vm(old);
 	return r;
+}
+
+int altmmu_select(struct kvm *kvm, u64 mmu)
+{
+	struct altmmu_vm *vm = NULL;
+	int r;
+
+	if (mmu >= ARRAY_SIZE(altmmu_names) ||
+	    !(altmmu_mmus_for(kvm) & BIT(mmu)))
+		return -EINVAL;
+	/*
+	 * Nothing is made in vain, or thrown away: the static key is patched
+	 * code.  It takes cpus_read_lock(), so no lock is held then.
+	 */
+	r = altmmu_is_selected(kvm, mmu);
+	if (r)
+		return min(r, 0);
+	if (mmu == KVM_X86_MMU_ALTMMU) {
+		vm = altmmu_alloc_vm(kvm, 0);
+		if (IS_ERR(vm))
+			return PTR_ERR(vm);
+	}
+	return altmmu_replace(kvm, vm);
+}
+
+int altmmu_move_shared_bit(struct kvm *kvm, unsigned int bit)
+{
+	struct altmmu_vm *vm;
+
+	scoped_guard(mutex, &kvm->slots_lock) {
+		if (altmmu_has_been_used(kvm))
+			return -EBUSY;
+	}
+	vm = altmmu_alloc_vm(kvm, bit);
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+	return altmmu_replace(kvm, vm);
+}
+
+void altmmu_exit(void)
+{
+	static_key_deferred_flush(&altmmu_in_use);
 }
