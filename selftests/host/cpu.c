@@ -871,6 +871,8 @@ static enum cpu_result access_gfn(struct cpu *cpu, u64 gfn,
 		let_others_run(&caches, SIM_READ);
 		if (!cpu->loaded)
 			return CPU_NO_ROOT;
+		if (cpu->stopped)
+			return CPU_STOPPED;
 		/*
 		 * SDM 29.3.2 wants the bits beyond to be clear, else there is
 		 * a violation, which no entry takes part in.
@@ -902,7 +904,8 @@ static unsigned int prefetch_gfn(struct cpu *cpu, u64 gfn)
 
 	for (;;) {
 		let_others_run(&caches, SIM_READ);
-		if (!cpu->loaded || gfn >= root_gfns(&cpu->mode))
+		if (!cpu->loaded || cpu->stopped ||
+		    gfn >= root_gfns(&cpu->mode))
 			return 0;
 		for (i = 0; i < cpu->nr_tlb; i++)
 			if (tlb_covers(&cpu->tlb[i], gfn))
@@ -981,6 +984,7 @@ void cpu_init(struct cpu *cpu, const struct cpu_mode *mode)
 	cpu->on_translate = NULL;
 	cpu->on_write = NULL;
 	cpu->flushes = 0;
+	cpu->stopped = false;
 	cpu_unload(cpu);
 }
 
@@ -1013,6 +1017,21 @@ void cpu_load_root(struct cpu *cpu, u64 root_pa)
 	cpu->root = table_at(root_pa);
 	cpu->loaded = true;
 	check_table(cpu, 0, cpu->mode.levels, &cpu->root, "loaded");
+	cpu_unlock();
+}
+
+void cpu_stop(struct cpu *cpu)
+{
+	cpu_lock();
+	interrupt(cpu);
+	cpu->stopped = true;
+	cpu_unlock();
+}
+
+void cpu_go(struct cpu *cpu)
+{
+	cpu_lock();
+	cpu->stopped = false;
 	cpu_unlock();
 }
 

@@ -63,6 +63,7 @@ enum cpu_result {
 	CPU_MISCONFIG,	/* EPT misconfiguration, or a reserved bit is set */
 	CPU_VE,		/* a violation that the guest gets */
 	CPU_NO_ROOT,	/* no root is loaded, or not any more */
+	CPU_STOPPED,	/* the CPU is out of the guest */
 };
 
 enum cpu_access {
@@ -153,7 +154,8 @@ struct cpu_tlb {
  * @on_write:	a write completes; after @on_translate
  * @root:	the root loaded, if @loaded
  * @loaded:	there is a root
- * @flushes:	times that something was to be forgotten
+ * @stopped:	cpu_stop() was called, cpu_go() was not
+ * @flushes:	times that something was to be forgotten, or the CPU was stopped
  * @nr_tlb:	entries in @tlb, the oldest first
  * @nr_psc:	entries in @psc, the oldest first
  *
@@ -175,6 +177,7 @@ struct cpu {
 
 	struct cpu_table root;
 	bool loaded;
+	bool stopped;
 	u64 flushes;
 	unsigned int nr_tlb;
 	unsigned int nr_psc;
@@ -201,6 +204,15 @@ void cpu_load_root(struct cpu *cpu, u64 root_pa);
  * @cpu:	forgets everything; an access under way ends with CPU_NO_ROOT
  */
 void cpu_unload(struct cpu *cpu);
+
+/**
+ * cpu_stop() - have a CPU out of the guest
+ * @cpu:	forgets nothing; an access under way or begun from now on ends with
+ *		CPU_STOPPED
+ */
+void cpu_stop(struct cpu *cpu);
+/* The end of that, for whoever runs the CPU to say. */
+void cpu_go(struct cpu *cpu);
 
 /**
  * cpu_access() - an access of the guest

@@ -1880,7 +1880,7 @@ static void model_op_mmio(struct model_batch *b, struct model_root *root)
 
 	map.gfn = gfn;
 	map.level = 1;
-	if (!m.host->mmio_value || gfn >= m.fmt->mmio_gfn_max)
+	if (!m.host->mmio_mask || gfn >= m.fmt->mmio_gfn_max)
 		want = -EOPNOTSUPP;
 	else if (gen & PGT_GEN_IN_PROGRESS)
 		want = -EBUSY;
@@ -2156,6 +2156,7 @@ static void model_op_access(struct model_batch *b, struct model_root *root)
 				   (unsigned long long)gfn);
 		return;
 	case CPU_MISCONFIG:
+	case CPU_VE:
 		if (at.e->kind != MODEL_MMIO)
 			model_fail("gfn %#llx is malformed: %#llx",
 				   (unsigned long long)gfn,

@@ -23,9 +23,11 @@ static struct vm_frame vm_frames[VM_MAX_GFNS];
 /* By 2 MiB of guest memory: not all of it is one folio any more. */
 static bool vm_mixed[VM_MAX_GFNS / 512];
 
+#define HOST_EPT_BARE							\
+	.phys_bits = 46, .max_leaf_level = 3, .nonpresent = BIT_ULL(63)
 #define HOST_EPT							\
-	.phys_bits = 46, .max_leaf_level = 3, .nonpresent = BIT_ULL(63),\
-	.mmio_value = 6, .mmio_mask = GENMASK_ULL(51, 46) | 7
+	HOST_EPT_BARE, .mmio_value = 6,					\
+	.mmio_mask = GENMASK_ULL(51, 46) | 7
 #define MODE_EPT							\
 	.format = CPU_EPT, .phys_bits = 46, .huge_1g = true
 #define HOST_LONG							\
@@ -58,8 +60,10 @@ const struct vm_config vm_configs[] = {
 	}, {
 		.name = "ept-mbec-ve-l5",
 		.init = pgt_format_ept,
-		.host = { HOST_EPT, .ad = true, .exec_only = true,
-			  .mbec = true, .suppress_ve = true },
+		/* As for a TD: an MMIO entry is one that lets the #VE through. */
+		.host = { HOST_EPT_BARE, .ad = true, .exec_only = true,
+			  .mbec = true, .suppress_ve = true,
+			  .mmio_mask = BIT_ULL(63) | 7 },
 		.mode = { MODE_EPT, .levels = 5, .ad = true,
 			  .exec_only = true, .mbec = true, .ve = true },
 		.levels = 5,
@@ -104,6 +108,8 @@ const unsigned int vm_nr_configs = ARRAY_SIZE(vm_configs);
 
 static struct vm *mmu_to_vm(struct pgt_mmu *mmu)
 {
+	/* No CPU walks a mirror: it never asks. */
+	HOST_CHECK(mmu == &vm.mmu);
 	return container_of(mmu, struct vm, mmu);
 }
 
@@ -491,6 +497,7 @@ bool vm_access(struct vcpu *vcpu, u64 gfn, enum cpu_access access)
 		case CPU_OK:
 			return true;
 		case CPU_NO_ROOT:
+		case CPU_STOPPED:
 			continue;
 		case CPU_VIOLATION:
 			if (READ_ONCE(vcpu->obsolete))
@@ -502,12 +509,11 @@ bool vm_access(struct vcpu *vcpu, u64 gfn, enum cpu_access access)
 				cpu_relax();
 			continue;
 		case CPU_MISCONFIG:
+		case CPU_VE:
 			/* MMIO once; memory now, if there is any. */
 			if (pgt_is_mmio(&vm.fmt, outcome.entry) &&
 			    vm_fault(vcpu, gfn, access) != -EFAULT)
 				continue;
-			fallthrough;
-		case CPU_VE:
 			host_fail("cpu", "gfn %#llx: entry %#llx, level %d, is malformed",
 				  (unsigned long long)gfn,
 				  (unsigned long long)outcome.entry,

@@ -106,6 +106,9 @@ extern bool sim_need_resched;
  */
 extern bool sim_never_resched;
 
+/* Outside of tasks, what others do when a rwlock is dropped for them, or NULL. */
+extern void (*sim_gap)(void);
+
 /*
  * Whether a held spinlock or rwlock is an RCU read-side section as well, as in
  * the kernel.  Off, which is stricter, unless a test sets it; a test that does

@@ -370,6 +370,15 @@ int cond_resched(void)
 	return 1;
 }
 
+void (*sim_gap)(void);
+
+static void give_way(void)
+{
+	sim_give_way();
+	if (sim_gap && sim_context == SIM_OUTSIDE)
+		sim_gap();
+}
+
 /* The kernel's locks are fair: who waits is served before we have it again. */
 int cond_resched_rwlock_read(rwlock_t *lock)
 {
@@ -377,7 +386,7 @@ int cond_resched_rwlock_read(rwlock_t *lock)
 	if (!rwlock_needbreak(lock) && !need_resched())
 		return 0;
 	read_unlock(lock);
-	sim_give_way();
+	give_way();
 	read_lock(lock);
 	return 1;
 }
@@ -388,7 +397,7 @@ int cond_resched_rwlock_write(rwlock_t *lock)
 	if (!rwlock_needbreak(lock) && !need_resched())
 		return 0;
 	write_unlock(lock);
-	sim_give_way();
+	give_way();
 	write_lock(lock);
 	return 1;
 }

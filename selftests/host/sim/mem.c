@@ -102,6 +102,7 @@ static u64 tables_in_use;
 static u64 objects_in_use;
 static u64 alloc_count;
 static long fail_in = -1;
+static bool over_limit;
 
 static void note_free(struct freers *freers)
 {
@@ -267,6 +268,7 @@ void mem_reset(void)
 	objects_in_use = 0;
 	alloc_count = 0;
 	fail_in = -1;
+	over_limit = false;
 	data_reset();
 }
 
@@ -274,11 +276,13 @@ void mem_reset(void)
  * While a failure is due the order of allocations matters, so that each is a
  * shared access.
  */
-static bool alloc_fails(void)
+static bool alloc_fails(gfp_t gfp)
 {
 	if (fail_in > 0)
 		sim_point(&fail_in, SIM_WRITE);
 	alloc_count++;
+	if (over_limit && gfp & __GFP_ACCOUNT)
+		return true;
 	if (fail_in < 0 || --fail_in > 0)
 		return false;
 	fail_in = -1;
@@ -302,7 +306,7 @@ struct ptdesc *mem_table_alloc(gfp_t gfp, unsigned int order)
 	if (order)
 		host_fail("memory", "table of order %u wanted", order);
 	mem_lock();
-	if (!alloc_fails()) {
+	if (!alloc_fails(gfp)) {
 		frame = units_get(frames, &free_frames, frame_link, 1);
 		if (frame == NONE)
 			host_fail("memory", "no table page is left");
@@ -354,7 +358,7 @@ void *mem_object_alloc(size_t size, gfp_t gfp)
 	if (size > MAX_BLOCKS << MEM_BLOCK_SHIFT)
 		host_fail("memory", "object of %zu bytes wanted", size);
 	mem_lock();
-	if (!alloc_fails()) {
+	if (!alloc_fails(gfp)) {
 		block = units_get(blocks, &free_blocks[nr], block_link, nr + 1);
 		if (block == NONE)
 			host_fail("memory", "no object memory is left");
@@ -434,6 +438,11 @@ u32 mem_generation(u64 pfn)
 void mem_fail_at(long n)
 {
 	fail_in = n > 0 ? n : -1;
+}
+
+void mem_over_limit(bool over)
+{
+	over_limit = over;
 }
 
 u64 mem_alloc_count(void)

@@ -133,6 +133,8 @@ u32 mem_generation(u64 pfn);
  * from 1; off with -1, which it is again once it has struck.
  */
 void mem_fail_at(long n);
+/* Let all fail that are charged, until mem_reset(). */
+void mem_over_limit(bool over);
 /* Allocations tried since mem_reset(). */
 u64 mem_alloc_count(void);
 

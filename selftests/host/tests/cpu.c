@@ -54,7 +54,7 @@ static u64 table_new(void)
 
 static void table_free(u64 pa)
 {
-	pagetable_free(virt_to_ptdesc(__va(pa)));
+	__pagetable_free(virt_to_ptdesc(__va(pa)));
 }
 
 static u64 *place(int level)

@@ -215,5 +215,11 @@ HOST_TEST(format, refused)
 	host.mmio_value = BIT_ULL(63);
 	host.mmio_mask = BIT_ULL(63);
 	HOST_EQ(pgt_format_ept(&fmt, &host), -EINVAL);
+	host = good;
+	host.mmio_value = 0;
+	host.mmio_mask = BIT_ULL(63) | 7;
+	HOST_EQ(pgt_format_ept(&fmt, &host), 0);
+	host.nonpresent = 0;
+	HOST_EQ(pgt_format_ept(&fmt, &host), -EINVAL);
 #undef REFUSED
 }

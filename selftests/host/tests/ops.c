@@ -623,7 +623,7 @@ OPS_TEST(mmio)
 	rcu_read_unlock();
 	/* The CPU reports it in the way of its format. */
 	HOST_EQ(cpu_access(&vm.vcpu[0].cpu, 9, CPU_READ, &outcome),
-		CPU_MISCONFIG);
+		config->mode.ve ? CPU_VE : CPU_MISCONFIG);
 	HOST_EQ(pgt_map_mmio(&batch, root(), 10, 5, 0, cache), PGT_DONE);
 	{
 		struct pgt_range range = { 0, 512 };
@@ -805,8 +805,10 @@ OPS_TEST(roots)
 	read_lock(&vm.lock);
 	a = pgt_root_get(&vm.mmu, &vm.fmt, config->levels, 0, 0, cache);
 	HOST_CHECK(a == root());
+	HOST_CHECK(pgt_root_of(a->table) == a);
 	b = pgt_root_get(&vm.mmu, &vm.fmt, config->levels, 1, 0, cache);
 	HOST_CHECK(!IS_ERR(b) && b != a);
+	HOST_CHECK(pgt_root_of(b->table) == b);
 	HOST_EQ(PTR_ERR(pgt_root_get(&vm.mmu, &vm.fmt, config->levels, 0, 9,
 				     cache)), -ENOMEM);
 	HOST_EQ(PTR_ERR(pgt_root_get(&vm.mmu, &vm.fmt, 2, 0, 9, cache)),
@@ -960,7 +962,7 @@ OPS_TEST(foreign_busy)
 	/* The leaf goes, its table stays. */
 	pgt_zap_leaves(&batch, root(), &range);
 	HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 512, &nr, cache)), -EBUSY);
-	if (config->host.mmio_value) {
+	if (config->host.mmio_mask) {
 		HOST_EQ(pgt_map_mmio(&batch, root(), 5, mmio_gen, 0, cache),
 			PGT_DONE);
 		HOST_EQ(PTR_ERR(pgt_root_foreign(root(), 64, &nr, cache)),

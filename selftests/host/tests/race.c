@@ -11,13 +11,12 @@
  * has cached.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
 
+#include "pairs.h"
 #include "sim/explore.h"
 #include "test.h"
 #include "vm.h"
@@ -331,15 +330,8 @@ static void op_expire(unsigned int self)
  * changes of memslots and of dirty logging are made under KVM's slots_lock.
  */
 #define SLOTS_LOCK	BIT(0)
-struct race_op {
-	const char *name;
-	void (*run)(unsigned int self);
-	enum race_state states[3];
-	unsigned int nr_states;
-	unsigned int flags;
-};
 
-static const struct race_op race_ops[] = {
+static const struct pair_op race_ops[] = {
 	{ "read", op_read, { STATE_EMPTY, STATE_OLD }, 2, 0 },
 	{ "write", op_write, { STATE_EMPTY, STATE_SMALL }, 2, 0 },
 	{ "fix", op_write, { STATE_LOGGED, STATE_OLD }, 2, 0 },
@@ -366,18 +358,6 @@ static const struct race_op race_ops[] = {
 	{ "expire", op_expire, { STATE_MMIO }, 1, 0 },
 };
 
-static const struct race_op *race_first, *race_second;
-
-static void race_task0(void *ctx)
-{
-	race_first->run(0);
-}
-
-static void race_task1(void *ctx)
-{
-	race_second->run(1);
-}
-
 /* The guest on a CPU that takes no faults: what it can do, it does. */
 static void race_hardware(void *ctx)
 {
@@ -394,7 +374,7 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 	struct sim_case all = {
 		.nr_tasks = 2,
 		.setup = race_create,
-		.task = { race_task0, race_task1 },
+		.task = { pair_task0, pair_task1 },
 		.check = race_check,
 		.teardown = race_teardown,
 		.ctx = setup,
@@ -431,64 +411,32 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 	*schedules += stats.schedules;
 }
 
-static const struct race_op *race_find(const char *name, size_t len)
-{
-	for (unsigned int i = 0; i < ARRAY_SIZE(race_ops); i++)
-		if (strlen(race_ops[i].name) == len &&
-		    !memcmp(race_ops[i].name, name, len))
-			return &race_ops[i];
-	return NULL;
-}
-
-static void race_test(void)
+static void race_explore(unsigned int state, u64 *schedules)
 {
 	static const struct vm_config * const config[] = {
 		VM_EPT, VM_EPT_NO_AD,
 	};
-	const char *name = strchr(host_run.test, '.') + 1;
-	const char *plus = strchr(name, '+');
-	bool done[NR_STATES] = { };
-	u64 schedules = 0;
 
-	sim_never_resched = true;
-	race_first = race_find(name, plus - name);
-	race_second = race_find(plus + 1, strlen(plus + 1));
-	for (int i = 0; i < 6; i++) {
-		const struct race_op *op = i < 3 ? race_first : race_second;
-		enum race_state state = op->states[i % 3];
+	for (int c = 0; c < 2; c++) {
+		struct race_setup setup = { config[c], state };
 
-		if (i % 3 >= op->nr_states || done[state])
+		/* Where access tracking makes the difference. */
+		if (c && state != STATE_OLD && state != STATE_LOGGED)
 			continue;
-		done[state] = true;
-		for (int c = 0; c < 2; c++) {
-			struct race_setup setup = { config[c], state };
-
-			/* Where access tracking makes the difference. */
-			if (c && state != STATE_OLD && state != STATE_LOGGED)
-				continue;
-			race_run(&setup, &schedules);
-		}
+		race_run(&setup, schedules);
 	}
-	host_note("%llu schedules", (unsigned long long)schedules);
 }
 
 __attribute__((__constructor__))
 static void race_register(void)
 {
-	static struct host_test tests[ARRAY_SIZE(race_ops) *
-				      ARRAY_SIZE(race_ops)];
-	static char names[ARRAY_SIZE(tests)][48];
-	unsigned int nr = 0;
+	static struct pair_group group = {
+		.name = "race.",
+		.ops = race_ops,
+		.nr = ARRAY_SIZE(race_ops),
+		.apart = SLOTS_LOCK,
+		.explore = race_explore,
+	};
 
-	for (unsigned int a = 0; a < ARRAY_SIZE(race_ops); a++) {
-		for (unsigned int b = a; b < ARRAY_SIZE(race_ops); b++) {
-			if (race_ops[a].flags & race_ops[b].flags & SLOTS_LOCK)
-				continue;
-			snprintf(names[nr], sizeof(names[nr]), "race.%s+%s",
-				 race_ops[a].name, race_ops[b].name);
-			tests[nr].name = names[nr];
-			tests[nr].run = race_test;
-			host_register(&tests[nr++]);
-		}
-	}
+	pair_register(&group);
 }

@@ -772,8 +772,8 @@ static void free_twice(void *arg)
 {
 	struct ptdesc *pt = pagetable_alloc(GFP_KERNEL, 0);
 
-	pagetable_free(pt);
-	pagetable_free(pt);
+	__pagetable_free(pt);
+	__pagetable_free(pt);
 }
 
 static void free_object_twice(void *arg)
@@ -789,7 +789,7 @@ static void read_freed(void *arg)
 	struct ptdesc *pt = pagetable_alloc(GFP_KERNEL, 0);
 	u64 *table = ptdesc_address(pt);
 
-	pagetable_free(pt);
+	__pagetable_free(pt);
 	READ_ONCE(table[3]);
 }
 
@@ -814,7 +814,7 @@ HOST_TEST(sim, memory)
 	HOST_EQ(mem_tables_in_use(), 1);
 	HOST_EQ(mem_objects_in_use(), 1);
 	HOST_EQ(mem_generation(pfn), 0);
-	pagetable_free(pt);
+	__pagetable_free(pt);
 	kfree(object);
 	kfree(NULL);
 	HOST_CHECK(!mem_is_table(pfn));
@@ -843,7 +843,7 @@ HOST_TEST(sim, memory_lasts)
 		if (!i)
 			first = table;
 		HOST_CHECK(i != 1 || table != first);
-		pagetable_free(pt);
+		__pagetable_free(pt);
 	}
 	for (i = 0; i < MEM_BLOCKS; i++) {
 		object = kzalloc(sizeof(*object), GFP_KERNEL);
@@ -864,7 +864,7 @@ HOST_TEST(sim, allocation_failure)
 	HOST_CHECK(!pagetable_alloc(GFP_KERNEL, 0));
 	pt = pagetable_alloc(GFP_KERNEL, 0);
 	HOST_CHECK(pt);
-	pagetable_free(pt);
+	__pagetable_free(pt);
 	kfree(p);
 	mem_fail_at(1);
 	mem_fail_at(-1);

@@ -152,6 +152,15 @@ static inline bool name##_inc_not_zero(name##_t *v)			\
 	while (old && !name##_try_cmpxchg(v, &old, old + 1))		\
 		;							\
 	return old;							\
+}									\
+									\
+static inline bool name##_inc_unless_negative(name##_t *v)		\
+{									\
+	type old = name##_read(v);					\
+									\
+	while (old >= 0 && !name##_try_cmpxchg(v, &old, old + 1))	\
+		;							\
+	return old >= 0;						\
 }
 
 __HOST_ATOMIC(atomic, int)

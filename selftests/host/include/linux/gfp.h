@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Stand-in: allocation flags; only zeroing makes a difference. */
+/* Stand-in: allocation flags; zeroing and charging make a difference. */
 #ifndef HOST_LINUX_GFP_H
 #define HOST_LINUX_GFP_H
 

@@ -23,7 +23,7 @@ static inline struct ptdesc *pagetable_alloc(gfp_t gfp, unsigned int order)
 	return mem_table_alloc(gfp, order);
 }
 
-static inline void pagetable_free(struct ptdesc *pt)
+static inline void __pagetable_free(struct ptdesc *pt)
 {
 	mem_table_free(pt);
 }

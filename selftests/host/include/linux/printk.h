@@ -7,6 +7,7 @@
 #define printk(...)							\
 	do { if (0) __builtin_printf(__VA_ARGS__); } while (0)
 #define pr_err(...)		printk(__VA_ARGS__)
+#define pr_err_ratelimited(...)	printk(__VA_ARGS__)
 #define pr_warn(...)		printk(__VA_ARGS__)
 #define pr_info(...)		printk(__VA_ARGS__)
 #define pr_debug(...)		printk(__VA_ARGS__)

@@ -69,6 +69,12 @@ typedef struct {
 #define rwlock_init(l)							\
 	do { *(l) = (rwlock_t)__HOST_RW_LOCK_INIT; } while (0)
 
+/* The kernel's differ where spinlocks may sleep, which none does here. */
+typedef spinlock_t raw_spinlock_t;
+#define raw_spin_lock_init(l)	spin_lock_init(l)
+#define raw_spin_lock(l)	spin_lock(l)
+#define raw_spin_unlock(l)	spin_unlock(l)
+
 #ifdef HOST_BENCH
 
 /* One instruction each; the kernel's own cost is not the engine's. */

@@ -152,6 +152,32 @@ static inline u64 host_pfn(u64 gfn, u32 generation)
 	return 0x1000000ULL + generation % GENERATIONS * 0x80000ULL + gfn;
 }
 
+static inline u64 host_pfn_gfn(u64 pfn)
+{
+	return (pfn - 0x1000000ULL) % 0x80000ULL;
+}
+
+/**
+ * struct worker - a thread of the host
+ * @turn:	what it does
+ * @turns:	how often in a round, spread over it
+ */
+struct worker {
+	void (*turn)(u64 *rnd);
+	unsigned int turns;
+	u64 rnd;
+	pthread_t thread;
+};
+
+/* threads.c */
+extern const struct guest_config guest_ept;
+
+void round_create(const struct guest_config *config, u64 *seeds);
+/* Run @vcpu once for each, with @turns of guest.progress, and the host's threads. */
+void round_run(void (*vcpu)(unsigned int nr), unsigned int turns,
+	       struct worker *workers, unsigned int nr, u64 *seeds);
+void round_destroy(void);
+
 /* env.c */
 void cpu_drop_all(struct guest_cpu *cpu);
 /* Do what was requested since the last time. */

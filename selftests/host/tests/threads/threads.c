@@ -26,7 +26,7 @@
 	.nonpresent = BIT_ULL(63), .mmio_value = 6,			\
 	.mmio_mask = GENMASK_ULL(51, 46) | 7
 
-static const struct guest_config ept = {
+const struct guest_config guest_ept = {
 	.name = "ept, PML",
 	.init = pgt_format_ept,
 	.host = { HOST_EPT, .ad = true },
@@ -60,42 +60,37 @@ static const struct guest_config npt = {
 	.nx_huge = true,
 };
 
-/**
- * struct worker - a thread of the host
- * @turn:	what it does
- * @turns:	how often in a round, spread over it
- */
-struct worker {
-	const char *name;
-	void (*turn)(u64 *rnd);
-	unsigned int turns;
-	u64 rnd;
-	pthread_t thread;
-};
-
 static struct worker workers[] = {
-	{ .name = "notifier", .turn = host_unmap, .turns = 150 },
-	{ .name = "ager", .turn = host_age, .turns = 300 },
-	{ .name = "logger", .turn = host_harvest, .turns = 400 },
-	{ .name = "protector", .turn = host_protect, .turns = 150 },
-	{ .name = "splitter", .turn = host_split, .turns = 200 },
-	{ .name = "collapser", .turn = host_collapse, .turns = 200 },
-	{ .name = "recoverer", .turn = host_recover_nx, .turns = 150 },
-	{ .name = "zapper", .turn = host_zap_roots, .turns = 100 },
-	{ .name = "looker", .turn = host_look, .turns = 100 },
+	{ .turn = host_unmap, .turns = 150 },
+	{ .turn = host_age, .turns = 300 },
+	{ .turn = host_harvest, .turns = 400 },
+	{ .turn = host_protect, .turns = 150 },
+	{ .turn = host_split, .turns = 200 },
+	{ .turn = host_collapse, .turns = 200 },
+	{ .turn = host_recover_nx, .turns = 150 },
+	{ .turn = host_zap_roots, .turns = 100 },
+	{ .turn = host_look, .turns = 100 },
 };
 
 static unsigned int vcpus_running;
+/* Turns of all of them in a round. */
+static unsigned long all_turns;
+static void (*vcpu_of_round)(unsigned int nr);
 
-static void *run_vcpu(void *arg)
+static void run_vcpu(unsigned int nr)
 {
-	struct guest_cpu *cpu = arg;
+	struct guest_cpu *cpu = &guest.cpu[nr];
 
 	for (int i = 0; i < TURNS; i++) {
 		cpu_run(cpu);
 		if (i % 8 == 0)
 			cpu_mmio(cpu);
 	}
+}
+
+static void *run_thread(void *nr)
+{
+	vcpu_of_round((unsigned long)nr);
 	ADD(vcpus_running, -1);
 	return NULL;
 }
@@ -105,10 +100,9 @@ static void *run_worker(void *arg)
 {
 	struct worker *worker = arg;
 	struct timespec nap = { .tv_nsec = 100000 };
-	unsigned long total = (unsigned long)TURNS * GUEST_CPUS;
 
 	for (unsigned int i = 0; i < worker->turns; i++) {
-		while (LOAD(guest.progress) < total * i / worker->turns &&
+		while (LOAD(guest.progress) < all_turns * i / worker->turns &&
 		       LOAD(vcpus_running))
 			nanosleep(&nap, NULL);
 		worker->turn(&worker->rnd);
@@ -139,7 +133,27 @@ static void start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
 		host_fail("threads", "can't start a thread");
 }
 
-static void round_create(const struct guest_config *config, u64 *seeds)
+void round_run(void (*vcpu)(unsigned int nr), unsigned int turns,
+	       struct worker *workers, unsigned int nr, u64 *seeds)
+{
+	pthread_t vcpus[GUEST_CPUS];
+
+	vcpus_running = GUEST_CPUS;
+	all_turns = (unsigned long)turns * GUEST_CPUS;
+	vcpu_of_round = vcpu;
+	for (unsigned long i = 0; i < GUEST_CPUS; i++)
+		start_thread(&vcpus[i], run_thread, (void *)i);
+	for (unsigned int i = 0; i < nr; i++) {
+		workers[i].rnd = next_random(seeds) | 1;
+		start_thread(&workers[i].thread, run_worker, &workers[i]);
+	}
+	for (int i = 0; i < GUEST_CPUS; i++)
+		pthread_join(vcpus[i], NULL);
+	for (unsigned int i = 0; i < nr; i++)
+		pthread_join(workers[i].thread, NULL);
+}
+
+void round_create(const struct guest_config *config, u64 *seeds)
 {
 	struct pgt_counters counters;
 
@@ -152,12 +166,9 @@ static void round_create(const struct guest_config *config, u64 *seeds)
 		     &counters);
 	for (int i = 0; i < GUEST_CPUS; i++)
 		cpu_create(&guest.cpu[i], i, next_random(seeds) | 1);
-	for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
-		workers[i].rnd = next_random(seeds) | 1;
-	vcpus_running = GUEST_CPUS;
 }
 
-static void round_destroy(void)
+void round_destroy(void)
 {
 	for (int i = 0; i < GUEST_CPUS; i++)
 		cpu_destroy(&guest.cpu[i]);
@@ -173,17 +184,8 @@ static void round_destroy(void)
 
 static void run_round(const struct guest_config *config, u64 *seeds)
 {
-	pthread_t vcpus[GUEST_CPUS];
-
 	round_create(config, seeds);
-	for (int i = 0; i < GUEST_CPUS; i++)
-		start_thread(&vcpus[i], run_vcpu, &guest.cpu[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
-		start_thread(&workers[i].thread, run_worker, &workers[i]);
-	for (int i = 0; i < GUEST_CPUS; i++)
-		pthread_join(vcpus[i], NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
-		pthread_join(workers[i].thread, NULL);
+	round_run(run_vcpu, TURNS, workers, ARRAY_SIZE(workers), seeds);
 	if (host_verbose())
 		host_note("%s: %lu faults, %lu fixed, %lu flushes",
 			  config->name, guest.faults, guest.fixes,
@@ -206,7 +208,7 @@ static void run(const struct guest_config *config)
 
 HOST_TEST(threads, ept)
 {
-	run(&ept);
+	run(&guest_ept);
 }
 
 HOST_TEST(threads, ept_nx)
