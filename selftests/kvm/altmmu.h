@@ -70,6 +70,7 @@ void guest_touch(void);
 
 /* Which MMUs there are, and VMs that are on one of them. */
 bool mmu_is_there(u64 mmu);
+bool mmu_has_tdp_mmu(u64 mmu);
 void mmu_require_altmmu(void);
 struct kvm_vm *mmu_create_vm(u64 mmu, unsigned long type);
 void mmu_boot_vm(struct kvm_vm *vm, u32 nr_vcpus, void *guest_code,
@@ -78,6 +79,7 @@ struct kvm_vm *mmu_create_with_vcpus(u64 mmu, u32 nr_vcpus, void *guest_code,
 				     struct kvm_vcpu *vcpus[]);
 
 /* Running a guest. */
+bool guest_is_done(struct kvm_vcpu *vcpu);
 void *host_pointer(struct kvm_vm *vm, void *guest_global);
 struct guest_control *host_control(struct kvm_vm *vm);
 void run_until_sync(struct kvm_vcpu *vcpu);
@@ -89,16 +91,23 @@ struct vcpu_thread {
 	u64 bad_addresses;
 };
 
+void vcpu_threads_run(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
+		      u32 nr_vcpus, void *(*run)(void *thread));
 void vcpu_threads_start(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
 			u32 nr_vcpus);
 void vcpu_threads_wait_passes(struct vcpu_thread *threads, u32 nr_vcpus);
 void vcpu_threads_stop(struct vcpu_thread *threads, u32 nr_vcpus);
 void set_phase(struct kvm_vm *vm, u64 phase);
+u64 random_below(u64 end);
 
 /* The host's memory. */
+size_t huge_size(void *mem, size_t size);
 bool is_all_huge(void *mem, size_t size);
 void *add_thp_slot(struct kvm_vm *vm, u64 gpa, u32 slot, u64 size);
 long meminfo_kb(const char *name);
+long host_event_count(const char *name);
+long page_table_kb(void);
+long page_table_kb_after(long expected);
 
 /* Files by which the kernel is told things. */
 bool read_file(const char *path, char *text, size_t size);

@@ -38,6 +38,9 @@ FIXTURE_VARIANT_ADD(attributes, altmmu) {
 
 FIXTURE_SETUP(attributes)
 {
+	if (!mmu_has_tdp_mmu(variant->mmu))
+		SKIP(return, "KVM's own MMU without the TDP MMU");
+
 	self->vm = mmu_create_vm(variant->mmu, KVM_X86_SW_PROTECTED_VM);
 	mmu_boot_vm(self->vm, TEST_VCPUS, guest_touch, self->vcpus);
 	virt_map(self->vm, TEST_GPA, TEST_GPA, NR_PAGES);
@@ -224,10 +227,8 @@ TEST_F_TIMEOUT(attributes, conversion_under_vcpus, TEST_TIMEOUT_LONG)
 			       KVM_MEM_GUEST_MEMFD);
 	for (u64 page = 0; page < NR_PAGES; page++)
 		self->mem[page * PAGE_SIZE / sizeof(u64)] = page + 1;
-	for (int i = 0; i < TEST_VCPUS; i++) {
+	for (int i = 0; i < TEST_VCPUS; i++)
 		vcpu_arch_set_entry_point(self->vcpus[i], guest_look);
-		vcpu_args_set(self->vcpus[i], 1, i);
-	}
 	vcpu_threads_start(threads, self->vcpus, TEST_VCPUS);
 
 	for (int i = 0; i < NR_ROUNDS; i++) {

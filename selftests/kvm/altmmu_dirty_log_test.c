@@ -368,10 +368,8 @@ TEST_F_TIMEOUT(dirty_log, copy, TEST_TIMEOUT_LONG)
 	int different = 0;
 
 	ASSERT_NE(NULL, copy);
-	for (int i = 0; i < TEST_VCPUS; i++) {
+	for (int i = 0; i < TEST_VCPUS; i++)
 		vcpu_arch_set_entry_point(self->vcpus[i], guest_scribble);
-		vcpu_args_set(self->vcpus[i], 1, i);
-	}
 	vcpu_threads_start(threads, self->vcpus, TEST_VCPUS);
 	vcpu_threads_wait_passes(threads, TEST_VCPUS);
 
@@ -409,6 +407,8 @@ TEST_F_TIMEOUT(dirty_log, split, TEST_TIMEOUT_LONG)
 
 	if (variant->pages == PAGES_SMALL)
 		SKIP(return, "the pages are small");
+	if (variant->pages == PAGES_EAGER && !mmu_has_tdp_mmu(variant->mmu))
+		SKIP(return, "KVM's own MMU without the TDP MMU");
 
 	vcpu_arch_set_entry_point(vcpu, guest_touch);
 	touch_memory(vcpu, TEST_GPA, TEST_SIZE, true);

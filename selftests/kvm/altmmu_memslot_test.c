@@ -127,10 +127,8 @@ static void guest_look(u32 vcpu_id)
 
 static void start_guests(FIXTURE_DATA(memslot) * self, void *guest_code)
 {
-	for (int i = 0; i < TEST_VCPUS; i++) {
+	for (int i = 0; i < TEST_VCPUS; i++)
 		vcpu_arch_set_entry_point(self->vcpus[i], guest_code);
-		vcpu_args_set(self->vcpus[i], 1, i);
-	}
 	vcpu_threads_start(self->threads, self->vcpus, TEST_VCPUS);
 }
 

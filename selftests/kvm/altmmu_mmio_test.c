@@ -3,6 +3,8 @@
  * Accesses where no memslot is: each comes to user space, and the MMU remembers
  * the page for as long as the memslots stay as they are.
  */
+#include <unistd.h>
+
 #include "altmmu_fixture.h"
 
 #define NR_PAGES	8
@@ -95,6 +97,30 @@ TEST_F(mmu, forgotten_with_the_generation)
 	self->vm = vcpu->vm;
 	count_exits(vcpu);
 	add_slot(self->vm, TEST_GPA + SZ_1G, TEST_SLOT);
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(NR_PAGES, count_exits(vcpu));
+		EXPECT_EQ(2 * new_entries(),
+			  vcpu_get_stat(vcpu, pf_mmio_spte_created));
+	}
+}
+
+/*
+ * After 2^18 updates a generation comes again, and nothing that is left of the
+ * last time may count.  A debug kernel does it at once.
+ */
+TEST_F(mmu, forgotten_when_generations_wrap)
+{
+	struct kvm_vcpu *vcpu = create_vcpu(variant->mmu);
+	char path[128];
+
+	self->vm = vcpu->vm;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/altmmu/wrap_mmio",
+		 getpid(), self->vm->fd);
+	if (access(path, W_OK))
+		SKIP(return, "neither altmmu nor CONFIG_KVM_PROVE_MMU");
+
+	count_exits(vcpu);
+	ASSERT_TRUE(write_file(path, "1"));
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(NR_PAGES, count_exits(vcpu));
 		EXPECT_EQ(2 * new_entries(),

@@ -2,11 +2,16 @@
 /*
  * KVM_PRE_FAULT_MEMORY: what it has mapped costs the guest no fault.
  */
+#include <pthread.h>
+
 #include "altmmu_fixture.h"
 
 #define TEST_SIZE	SZ_4M
 #define NR_PAGES	(TEST_SIZE / PAGE_SIZE)
 #define NR_HUGE		(TEST_SIZE / SZ_2M)
+
+#define OTHER_SLOT	(TEST_SLOT + 1)
+#define OTHER_GPA	(TEST_GPA + SZ_1G)
 
 static struct kvm_vcpu *create_vcpu(u64 mmu)
 {
@@ -91,6 +96,58 @@ TEST_F_TIMEOUT(mmu, huge, TEST_TIMEOUT_LONG)
 		SKIP(return, "the host has no huge pages");
 	ASSERT_EQ(0, pre_fault_all(vcpu));
 	EXPECT_EQ(NR_HUGE, vm_get_stat(self->vm, pages_2m));
+}
+
+/* Where a table of small pages stands that has become empty. */
+TEST_F_TIMEOUT(mmu, huge_over_small, TEST_TIMEOUT_LONG)
+{
+	struct kvm_vcpu *vcpu = create_vcpu(variant->mmu);
+	u64 faults;
+	void *mem;
+
+	self->vm = vcpu->vm;
+	mem = add_thp_slot(self->vm, TEST_GPA, TEST_SLOT, TEST_SIZE);
+	if (!mem)
+		SKIP(return, "the host has no huge pages");
+	kvm_madvise(mem, TEST_SIZE, MADV_DONTNEED);
+	kvm_madvise(mem, TEST_SIZE, MADV_NOHUGEPAGE);
+	touch_memory(vcpu, TEST_GPA, TEST_SIZE, true);
+	kvm_madvise(mem, TEST_SIZE, MADV_DONTNEED);
+	kvm_madvise(mem, TEST_SIZE, MADV_HUGEPAGE);
+	memset(mem, 0, TEST_SIZE);
+
+	ASSERT_EQ(0, pre_fault_all(vcpu));
+	faults = vcpu_get_stat(vcpu, pf_taken);
+	touch_memory(vcpu, TEST_GPA, TEST_SIZE, true);
+	EXPECT_EQ(faults, vcpu_get_stat(vcpu, pf_taken));
+}
+
+static bool keep_on;
+
+static void *keep_pre_faulting(void *vcpu)
+{
+	while (READ_ONCE(keep_on))
+		TEST_ASSERT(!pre_fault_all(vcpu), "pre-fault: errno %d", errno);
+	return NULL;
+}
+
+/* All roots go while it is at work; whoever wants that waits for it. */
+TEST_F_TIMEOUT(mmu, beside_deletion, TEST_TIMEOUT_LONG)
+{
+	struct kvm_vcpu *vcpu = create_vcpu(variant->mmu);
+	pthread_t thread;
+
+	self->vm = vcpu->vm;
+	add_small_slot(vcpu);
+	WRITE_ONCE(keep_on, true);
+	pthread_create(&thread, NULL, keep_pre_faulting, vcpu);
+	for (int i = 0; i < 10; i++) {
+		vm_userspace_mem_region_add(self->vm, VM_MEM_SRC_ANONYMOUS,
+					    OTHER_GPA, OTHER_SLOT, 1, 0);
+		vm_mem_region_delete(self->vm, OTHER_SLOT);
+	}
+	WRITE_ONCE(keep_on, false);
+	pthread_join(thread, NULL);
 }
 
 /* What is mapped already is left alone. */

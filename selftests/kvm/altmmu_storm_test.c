@@ -22,6 +22,9 @@
 
 #define KSM(file)	"/sys/kernel/mm/ksm/" file
 
+/* A phase in which the guest writes to nothing: KSM leaves alone what changes. */
+#define PHASE_QUIET	(PHASE_CHANGING + 1)
+
 /* What the guest last wrote to each page; with stamps: what the host did. */
 static u64 written[NR_PAGES];
 static u64 stamps[NR_PAGES];
@@ -39,7 +42,8 @@ static void guest_verify(u32 vcpu_id)
 			u64 *word = guest_word(page);
 
 			GUEST_ASSERT_EQ(READ_ONCE(*word), written[page]);
-			if ((page / TEST_VCPUS + pass) % 4)
+			if ((page / TEST_VCPUS + pass) % 4 ||
+			    guest_phase() == PHASE_QUIET)
 				continue;
 			WRITE_ONCE(written[page], written[page] + 1);
 			WRITE_ONCE(*word, written[page]);
@@ -122,10 +126,8 @@ FIXTURE_TEARDOWN(storm)
 
 static void start_guests(FIXTURE_DATA(storm) * self, void *guest_code)
 {
-	for (int i = 0; i < TEST_VCPUS; i++) {
+	for (int i = 0; i < TEST_VCPUS; i++)
 		vcpu_arch_set_entry_point(self->vcpus[i], guest_code);
-		vcpu_args_set(self->vcpus[i], 1, i);
-	}
 	vcpu_threads_start(self->threads, self->vcpus, TEST_VCPUS);
 	vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
 }
@@ -142,12 +144,6 @@ static void stop_guests(struct __test_metadata *_metadata,
 		ASSERT_EQ(last[page], *(u64 *)(self->mem + page * PAGE_SIZE));
 }
 
-/* Memory at random: the same at each run. */
-static size_t random_page(void)
-{
-	return kvm_random_u64_in_range(&kvm_rng, 0, NR_PAGES - 1);
-}
-
 /* Dropped pages come back as the host fills them, never as they were. */
 TEST_F_TIMEOUT(storm, drop, TEST_TIMEOUT_LONG)
 {
@@ -155,8 +151,8 @@ TEST_F_TIMEOUT(storm, drop, TEST_TIMEOUT_LONG)
 
 	start_guests(self, guest_verify_stamps);
 	for (int i = 0; i < 10 * variant->rounds; i++) {
-		size_t first = random_page();
-		size_t end = min_t(size_t, first + 1 + random_page() / 8,
+		size_t first = random_below(NR_PAGES);
+		size_t end = min_t(size_t, first + 1 + random_below(NR_PAGES) / 8,
 				   NR_PAGES);
 
 		for (size_t page = first; page < end; page++)
@@ -174,42 +170,90 @@ TEST_F_TIMEOUT(storm, drop, TEST_TIMEOUT_LONG)
 }
 
 /*
- * Disturbances that leave the content as it is.  Each returns false if the host
- * can't do it.
+ * Disturbances that leave the content as it is.  Each returns to how many pages it
+ * has done that, for what was asked is not always what happens, or UNABLE and why.
  */
-static bool collapse(void *mem)
+#define UNABLE	-1
+
+static const char *why_unable;
+
+static long unable(const char *why)
 {
-	/* It fails if somebody has a page in his hands. */
-	return !madvise(mem, TEST_SIZE, MADV_COLLAPSE) || errno == EAGAIN ||
-	       errno == EBUSY || errno == ENOMEM;
+	why_unable = why;
+	return UNABLE;
 }
 
-static bool split(void *mem)
+static const char split_file[] = "/sys/kernel/debug/split_huge_pages";
+
+static long split_huge(void *mem)
 {
+	size_t before = huge_size(mem, TEST_SIZE);
+	size_t after;
 	char text[64];
 
 	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx,0", getpid(), (long)mem,
 		 (long)mem + TEST_SIZE);
-	return write_file("/sys/kernel/debug/split_huge_pages", text);
+	if (!write_file(split_file, text))
+		return unable("no split_huge_pages in debugfs");
+	after = huge_size(mem, TEST_SIZE);
+	return before > after ? (before - after) / PAGE_SIZE : 0;
 }
 
-static bool page_out(void *mem)
+/* It fails if somebody has a page in his hands. */
+static long collapse_small(void *mem)
 {
-	size_t first = random_page();
+	size_t before = huge_size(mem, TEST_SIZE);
+	size_t after;
+
+	if (madvise(mem, TEST_SIZE, MADV_HUGEPAGE))
+		return unable("the host has no huge pages");
+	if (madvise(mem, TEST_SIZE, MADV_COLLAPSE) && errno != EAGAIN &&
+	    errno != EBUSY && errno != ENOMEM)
+		return unable("no MADV_COLLAPSE");
+	after = huge_size(mem, TEST_SIZE);
+	return after > before ? (after - before) / PAGE_SIZE : 0;
+}
+
+/* What is not as they want to find it is made so. */
+static long collapse(FIXTURE_DATA(storm) * self)
+{
+	if (is_all_huge(self->mem, TEST_SIZE) && split_huge(self->mem) == UNABLE)
+		return UNABLE;
+	return collapse_small(self->mem);
+}
+
+static long split(FIXTURE_DATA(storm) * self)
+{
+	if (!huge_size(self->mem, TEST_SIZE) &&
+	    collapse_small(self->mem) == UNABLE)
+		return UNABLE;
+	return split_huge(self->mem);
+}
+
+/* Pages of nothing but zeros are not written. */
+static long swapped_out(void)
+{
+	return host_event_count("pswpout") + max(host_event_count("swpout_zero"), 0L);
+}
+
+static long page_out(FIXTURE_DATA(storm) * self)
+{
+	size_t first = random_below(NR_PAGES);
+	long before = swapped_out();
 
 	if (meminfo_kb("SwapTotal") <= 0)
-		return false;
-	kvm_madvise(mem + first * PAGE_SIZE, TEST_SIZE - first * PAGE_SIZE,
-		    MADV_PAGEOUT);
-	return true;
+		return unable("no swap");
+	kvm_madvise(self->mem + first * PAGE_SIZE,
+		    TEST_SIZE - first * PAGE_SIZE, MADV_PAGEOUT);
+	return swapped_out() - before;
 }
 
 /* While the memory is elsewhere vCPUs find nothing, and try again. */
-static bool move(void *mem)
+static long move(FIXTURE_DATA(storm) * self)
 {
-	size_t page = random_page();
+	size_t page = random_below(NR_PAGES);
 	size_t size = (NR_PAGES - page) * PAGE_SIZE;
-	void *from = mem + page * PAGE_SIZE;
+	void *from = self->mem + page * PAGE_SIZE;
 	void *to = kvm_mmap(size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	TEST_ASSERT(mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -217,14 +261,14 @@ static bool move(void *mem)
 	usleep(500);
 	TEST_ASSERT(mremap(to, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
 			   from) == from, "mremap() back");
-	return true;
+	return size / PAGE_SIZE;
 }
 
-static bool protect(void *mem)
+static long protect(FIXTURE_DATA(storm) * self)
 {
-	size_t page = random_page();
+	size_t page = random_below(NR_PAGES);
 	size_t size = (NR_PAGES - page) * PAGE_SIZE;
-	void *from = mem + page * PAGE_SIZE;
+	void *from = self->mem + page * PAGE_SIZE;
 
 	TEST_ASSERT(!mprotect(from, size, PROT_READ), "mprotect()");
 	usleep(500);
@@ -232,86 +276,146 @@ static bool protect(void *mem)
 	usleep(500);
 	TEST_ASSERT(!mprotect(from, size, PROT_READ | PROT_WRITE),
 		    "mprotect()");
-	return true;
+	return size / PAGE_SIZE;
 }
 
-/* From node to node; with one node there is only compaction. */
-static bool migrate(void *mem)
+/* Where the host has each page: its node, or a negative errno. */
+static void find_nodes(void **pages, int *status)
 {
-	static int node;
+	TEST_ASSERT(!move_pages(0, NR_PAGES, pages, NULL, status, 0),
+		    "move_pages() to nowhere");
+}
+
+/* From node to node. */
+static long migrate_to(void *mem, int node)
+{
+	int nodes[NR_PAGES], before[NR_PAGES], after[NR_PAGES];
 	void *pages[NR_PAGES];
-	int nodes[NR_PAGES], status[NR_PAGES];
+	long moved = 0;
 
-	if (!is_multi_numa_node_system())
-		return write_file("/proc/sys/vm/compact_memory", "1");
-
-	node = !node;
 	for (size_t i = 0; i < NR_PAGES; i++) {
 		pages[i] = mem + i * PAGE_SIZE;
 		nodes[i] = node;
 	}
-	TEST_ASSERT(move_pages(0, NR_PAGES, pages, nodes, status,
+	find_nodes(pages, before);
+	TEST_ASSERT(move_pages(0, NR_PAGES, pages, nodes, after,
 			       MPOL_MF_MOVE) >= 0, "move_pages()");
-	return true;
+	find_nodes(pages, after);
+	for (size_t i = 0; i < NR_PAGES; i++)
+		moved += before[i] == !node && after[i] == node;
+	return moved;
 }
 
-static long ksm_value(const char *file)
+/* With one node there is only compaction, which may have nothing to do. */
+static long compact(void)
+{
+	long before = host_event_count("pgmigrate_success");
+
+	if (!write_file("/proc/sys/vm/compact_memory", "1"))
+		return unable("one node, and no compaction");
+	return host_event_count("pgmigrate_success") - before;
+}
+
+static long migrate(FIXTURE_DATA(storm) * self)
+{
+	static int node;
+
+	if (!is_multi_numa_node_system())
+		return compact();
+	node = !node;
+	return migrate_to(self->mem, node);
+}
+
+static long ksm_value(const char *path)
 {
 	char text[32];
 
-	return read_file(file, text, sizeof(text)) ? atol(text) : -1;
+	return read_file(path, text, sizeof(text)) ? atol(text) : -1;
 }
 
-/* Let ksmd go through the memory once more. */
-static bool merge(void *mem)
+/* Let ksmd have the memory until it has merged pages, then the guest again. */
+static long merge(FIXTURE_DATA(storm) * self)
 {
-	long scans = ksm_value(KSM("full_scans"));
+	long merged = 0;
 
-	if (scans < 0 || !write_file(KSM("sleep_millisecs"), "1") ||
+	if (!write_file(KSM("sleep_millisecs"), "1") ||
 	    !write_file(KSM("pages_to_scan"), "2000") ||
 	    !write_file(KSM("run"), "1"))
-		return false;
-	kvm_madvise(mem, TEST_SIZE, MADV_MERGEABLE);
-	for (int i = 0; i < 500 && ksm_value(KSM("full_scans")) < scans + 2; i++)
+		return unable("no KSM");
+	kvm_madvise(self->mem, TEST_SIZE, MADV_MERGEABLE);
+	set_phase(self->vm, PHASE_QUIET);
+	for (int i = 0; i < 1000 && merged <= 0; i++) {
 		usleep(2000);
-	return true;
+		merged = ksm_value("/proc/self/ksm_merging_pages");
+	}
+	vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+	set_phase(self->vm, PHASE_CHANGING);
+	vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+	return max(merged, 0L);
+}
+
+static u64 count_writes(FIXTURE_DATA(storm) * self)
+{
+	u64 *last = host_pointer(self->vm, written);
+	u64 writes = 0;
+
+	for (u64 page = 0; page < NR_PAGES; page++)
+		writes += READ_ONCE(last[page]);
+	return writes;
 }
 
 /* A child has the memory as it was when it was born, whatever the guest does. */
-static bool fork_child(void *mem)
+static long fork_child(FIXTURE_DATA(storm) * self)
 {
-	int status;
-	pid_t pid = fork();
+	int status, go_on[2];
+	u64 writes;
+	pid_t pid;
+	char c;
 
+	TEST_ASSERT(!pipe(go_on), "pipe()");
+	pid = fork();
 	TEST_ASSERT(pid >= 0, "fork()");
 	if (!pid) {
 		static u64 seen[NR_PAGES];
 		bool same = true;
 
+		close(go_on[1]);
 		for (size_t i = 0; i < NR_PAGES; i++)
-			seen[i] = *(u64 *)(mem + i * PAGE_SIZE);
-		usleep(5000);
+			seen[i] = *(u64 *)(self->mem + i * PAGE_SIZE);
+		/* Until the guest has been everywhere. */
+		same = !read(go_on[0], &c, 1);
 		for (size_t i = 0; i < NR_PAGES; i++)
-			same &= seen[i] == *(u64 *)(mem + i * PAGE_SIZE);
+			same &= seen[i] == *(u64 *)(self->mem + i * PAGE_SIZE);
 		_exit(!same);
 	}
+	close(go_on[0]);
+	writes = count_writes(self);
+	vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+	writes = count_writes(self) - writes;
+	close(go_on[1]);
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid, "waitpid()");
 	TEST_ASSERT(!status, "a child saw what the guest wrote after fork()");
-	return true;
+	return writes;
 }
 
+/* It must have happened once, for else the guest had nothing to stand. */
 static void disturb(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(storm) * self, int rounds,
-		    bool (*how)(void *mem))
+		    long (*how)(FIXTURE_DATA(storm) * self))
 {
-	bool can = true;
+	long pages = 0, done = 0;
 
 	start_guests(self, guest_verify);
-	for (int i = 0; can && i < rounds; i++)
-		can = how(self->mem);
+	for (int i = 0; done != UNABLE && i < rounds; i++) {
+		done = how(self);
+		pages += done;
+	}
 	stop_guests(_metadata, self);
-	if (!can)
-		SKIP(return, "the host can't do that");
+	if (done == UNABLE)
+		SKIP(return, "%s", why_unable);
+	if (!pages && how == migrate && !is_multi_numa_node_system())
+		SKIP(return, "one node, and compaction had nothing to do");
+	EXPECT_LT(0, pages);
 }
 
 TEST_F_TIMEOUT(storm, collapse, TEST_TIMEOUT_LONG)
@@ -356,25 +460,30 @@ TEST_F_TIMEOUT(storm, fork_child, TEST_TIMEOUT_LONG)
 
 TEST_F_TIMEOUT(storm, collapse_and_split, TEST_TIMEOUT_LONG)
 {
+	long collapsed = 0, was_split = 0;
+
 	start_guests(self, guest_verify);
-	for (int i = 0; i < variant->rounds; i++) {
-		collapse(self->mem);
+	for (int i = 0; !why_unable && i < variant->rounds; i++) {
+		collapsed += collapse_small(self->mem);
 		vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
-		split(self->mem);
+		was_split += split_huge(self->mem);
 	}
 	stop_guests(_metadata, self);
+	if (why_unable)
+		SKIP(return, "%s", why_unable);
+	EXPECT_LT(0, collapsed);
+	EXPECT_LT(0, was_split);
 }
 
 TEST_F_TIMEOUT(storm, everything, TEST_TIMEOUT_LONG)
 {
-	static bool (*const all[])(void *mem) = {
+	static long (*const all[])(FIXTURE_DATA(storm) * self) = {
 		collapse, split, page_out, move, protect, migrate, fork_child,
 	};
 
 	start_guests(self, guest_verify);
 	for (int i = 0; i < 2 * variant->rounds; i++)
-		all[kvm_random_u64_in_range(&kvm_rng, 0,
-					    ARRAY_SIZE(all) - 1)](self->mem);
+		all[random_below(ARRAY_SIZE(all))](self);
 	stop_guests(_metadata, self);
 }
 

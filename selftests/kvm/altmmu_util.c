@@ -34,6 +34,15 @@ bool mmu_is_there(u64 mmu)
 	return kvm_check_cap(KVM_CAP_X86_MMU) & BIT(mmu);
 }
 
+/*
+ * Whether an MMU does what KVM's own does only with the TDP MMU: split eagerly, and
+ * know private memory.
+ */
+bool mmu_has_tdp_mmu(u64 mmu)
+{
+	return mmu != KVM_X86_MMU_KVM || get_kvm_param_bool("tdp_mmu");
+}
+
 void mmu_require_altmmu(void)
 {
 	__TEST_REQUIRE(mmu_is_there(KVM_X86_MMU_ALTMMU),
@@ -84,21 +93,30 @@ struct guest_control *host_control(struct kvm_vm *vm)
 	return host_pointer(vm, &guest_control);
 }
 
-void run_until_sync(struct kvm_vcpu *vcpu)
+/* An exit that must be GUEST_SYNC() or GUEST_DONE(): which of them it is. */
+bool guest_is_done(struct kvm_vcpu *vcpu)
 {
 	struct ucall uc;
 
-	vcpu_run(vcpu);
 	switch (get_ucall(vcpu, &uc)) {
 	case UCALL_SYNC:
-		break;
+		return false;
+	case UCALL_DONE:
+		return true;
 	case UCALL_ABORT:
 		REPORT_GUEST_ASSERT(uc);
 		break;
 	default:
-		TEST_FAIL("exit %s, ucall %lu",
+		TEST_FAIL("vCPU %u: exit %s, ucall %lu", vcpu->id,
 			  exit_reason_str(vcpu->run->exit_reason), uc.cmd);
 	}
+	return true;
+}
+
+void run_until_sync(struct kvm_vcpu *vcpu)
+{
+	vcpu_run(vcpu);
+	TEST_ASSERT(!guest_is_done(vcpu), "the guest is done");
 }
 
 /* Have guest_touch() go through memory once. */
@@ -130,7 +148,6 @@ static void *run_vcpu(void *arg)
 {
 	struct vcpu_thread *thread = arg;
 	struct kvm_vcpu *vcpu = thread->vcpu;
-	struct ucall uc;
 
 	for (;;) {
 		int r = __vcpu_run(vcpu);
@@ -152,30 +169,26 @@ static void *run_vcpu(void *arg)
 			usleep(100);
 			continue;
 		}
-
-		switch (get_ucall(vcpu, &uc)) {
-		case UCALL_SYNC:
-			break;
-		case UCALL_DONE:
+		if (guest_is_done(vcpu))
 			return NULL;
-		case UCALL_ABORT:
-			REPORT_GUEST_ASSERT(uc);
-			break;
-		default:
-			TEST_FAIL("vCPU %u: exit %s", vcpu->id,
-				  exit_reason_str(vcpu->run->exit_reason));
-		}
+	}
+}
+
+/* Have vCPUs run on threads of their own; guests get the vCPU's number. */
+void vcpu_threads_run(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
+		      u32 nr_vcpus, void *(*run)(void *thread))
+{
+	for (u32 i = 0; i < nr_vcpus; i++) {
+		threads[i] = (struct vcpu_thread) { .vcpu = vcpus[i] };
+		vcpu_args_set(vcpus[i], 1, vcpus[i]->id);
+		kvm_pthread_create(&threads[i].thread, NULL, run, &threads[i]);
 	}
 }
 
 void vcpu_threads_start(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
 			u32 nr_vcpus)
 {
-	for (u32 i = 0; i < nr_vcpus; i++) {
-		threads[i] = (struct vcpu_thread) { .vcpu = vcpus[i] };
-		kvm_pthread_create(&threads[i].thread, NULL, run_vcpu,
-				   &threads[i]);
-	}
+	vcpu_threads_run(threads, vcpus, nr_vcpus, run_vcpu);
 }
 
 /* Wait until each vCPU has begun a pass, and ended it. */
@@ -203,8 +216,14 @@ void set_phase(struct kvm_vm *vm, u64 phase)
 	WRITE_ONCE(host_control(vm)->phase, phase);
 }
 
-/* Whether all of the memory is there, and mapped huge by the host. */
-bool is_all_huge(void *mem, size_t size)
+/* For what the host does at random; the seed is in the output. */
+u64 random_below(u64 end)
+{
+	return kvm_random_u64_in_range(&kvm_rng, 0, end - 1);
+}
+
+/* How much of the memory is there, and mapped huge by the host. */
+size_t huge_size(void *mem, size_t size)
 {
 	const size_t max_regions = size / SZ_2M + 1;
 	struct page_region *regions = calloc(max_regions, sizeof(*regions));
@@ -228,7 +247,12 @@ bool is_all_huge(void *mem, size_t size)
 		huge += regions[i].end - regions[i].start;
 	kvm_close(fd);
 	free(regions);
-	return huge == size;
+	return huge;
+}
+
+bool is_all_huge(void *mem, size_t size)
+{
+	return huge_size(mem, size) == size;
 }
 
 /*
@@ -249,19 +273,55 @@ void *add_thp_slot(struct kvm_vm *vm, u64 gpa, u32 slot, u64 size)
 	return is_all_huge(mem, size) ? mem : NULL;
 }
 
-/* A line of /proc/meminfo, in KiB; -1 if there is none of that name. */
-long meminfo_kb(const char *name)
+/* The number behind a name in a file of such lines; -1 if it is not there. */
+static long number_in(const char *path, const char *name, char separator)
 {
 	size_t length = strlen(name);
 	char line[128];
-	long kb = -1;
-	FILE *f = fopen("/proc/meminfo", "r");
+	long number = -1;
+	FILE *f = fopen(path, "r");
 
-	TEST_ASSERT(f, "no /proc/meminfo");
+	TEST_ASSERT(f, "no %s", path);
 	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, length) && line[length] == ':')
-			kb = atol(line + length + 1);
+		if (!strncmp(line, name, length) && line[length] == separator)
+			number = atol(line + length + 1);
 	fclose(f);
+	return number;
+}
+
+/* A line of /proc/meminfo, in KiB. */
+long meminfo_kb(const char *name)
+{
+	return number_in("/proc/meminfo", name, ':');
+}
+
+/* What the host has counted since it booted. */
+long host_event_count(const char *name)
+{
+	return number_in("/proc/vmstat", name, ' ');
+}
+
+/*
+ * Memory in KVM's page tables, with what each CPU has not yet reported; -1 if the
+ * host does not tell.
+ */
+long page_table_kb(void)
+{
+	char nothing[2];
+
+	read_file("/proc/sys/vm/stat_refresh", nothing, sizeof(nothing));
+	return meminfo_kb("SecPageTables");
+}
+
+/* Tables are freed after a grace period, so it may take a while. */
+long page_table_kb_after(long expected)
+{
+	long kb = page_table_kb();
+
+	for (int i = 0; i < 100 && kb > expected; i++) {
+		usleep(50000);
+		kb = page_table_kb();
+	}
 	return kb;
 }
 

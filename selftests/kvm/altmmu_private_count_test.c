@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What private memory costs, as numbers that the kernel counts: how often all
+ * vCPUs are thrown out of the guest for a conversion, how often a guest leaves
+ * by itself to get its memory; and that whatever is taken is given back.
+ *
+ * A vCPU runs all the while, or there would be nobody to throw out.
+ */
+#include <pthread.h>
+
+#include "kselftest_harness.h"
+#include "altmmu_private.h"
+
+#define NR_PAGES_2M	(SZ_2M / PAGE_SIZE)
+
+/* Guest: use or accept every page of a range. */
+static struct work {
+	u64 gpa;
+	u64 size;
+	u64 accept;
+} guest_work;
+
+static void guest_do_work(void)
+{
+	for (;;) {
+		for (u64 at = 0; at < guest_work.size; at += PAGE_SIZE) {
+			u64 gpa = guest_work.gpa + at;
+
+			if (guest_work.accept)
+				GUEST_ASSERT_EQ(guest_accept(gpa, 1), ACCEPT_OK);
+			else
+				guest_write(gpa, gpa);
+		}
+		GUEST_SYNC(0);
+	}
+}
+
+/* Guest: be there. */
+static void guest_spin(u32 vcpu_id)
+{
+	while (!guest_stopped())
+		guest_end_pass(vcpu_id);
+	GUEST_DONE();
+}
+
+struct counted {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpus[TEST_VCPUS];
+	struct vcpu_thread threads[1];
+	bool spins;
+};
+
+FIXTURE(count) {
+	struct counted counted;
+};
+
+FIXTURE_VARIANT(count) {
+	u64 flags;
+};
+
+FIXTURE_VARIANT_ADD(count, auto_accept) {
+	.flags = KVM_X86_SOFT_MIRROR_AUTO_ACCEPT,
+};
+
+FIXTURE_VARIANT_ADD(count, accept) {
+};
+
+/* Who has no permission to write them finds them so, or can't say more. */
+FIXTURE_SETUP(count)
+{
+	write_file(PRIVATE_BATCH, "262144");
+	write_file(PRIVATE_AROUND, "512");
+}
+
+FIXTURE_TEARDOWN(count)
+{
+	struct counted *c = &self->counted;
+
+	if (c->spins)
+		vcpu_threads_stop(c->threads, 1);
+	kvm_vm_free(c->vm);
+}
+
+/* Have the guest take all of a range that is private. */
+static void take(struct counted *c, u64 flags, gpa_t gpa, u64 size)
+{
+	struct work *work = host_pointer(c->vm, &guest_work);
+
+	*work = (struct work) {
+		.gpa = gpa,
+		.size = size,
+		.accept = !(flags & KVM_X86_SOFT_MIRROR_AUTO_ACCEPT),
+	};
+	run_until_sync(c->vcpus[0]);
+}
+
+/* Memory that is private, and a VM whose second vCPU runs. */
+static void set_up(struct counted *c, u64 flags, u64 size, int level)
+{
+	c->vm = private_create_vm(0, flags);
+	private_boot_vm(c->vm, TEST_VCPUS, guest_do_work, c->vcpus);
+	private_add_memory(c->vm, TEST_GPA, TEST_SLOT, size);
+	private_map_views(c->vm, TEST_GPA, size, level);
+	vm_mem_set_private(c->vm, TEST_GPA, size);
+	if (!(flags & KVM_X86_SOFT_MIRROR_AUTO_ACCEPT))
+		private_finalize(c->vm);
+
+	vcpu_arch_set_entry_point(c->vcpus[1], guest_spin);
+	vcpu_threads_start(c->threads, &c->vcpus[1], 1);
+	c->spins = true;
+	while (!READ_ONCE(host_control(c->vm)->passes[1]))
+		usleep(100);
+
+	/* The program's own pages are not to be among what is counted. */
+	take(c, flags, TEST_GPA, PAGE_SIZE);
+	vm_mem_set_shared(c->vm, TEST_GPA, PAGE_SIZE);
+	vm_mem_set_private(c->vm, TEST_GPA, PAGE_SIZE);
+}
+
+/* One track and one kick, however many pages. */
+TEST_F_TIMEOUT(count, convert_2m, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
+	take(c, variant->flags, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &before);
+	vm_mem_set_shared(c->vm, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.block + NR_PAGES_2M, after.block);
+	EXPECT_EQ(before.remove + NR_PAGES_2M, after.remove);
+	EXPECT_EQ(before.track + 1, after.track);
+	EXPECT_EQ(before.kicks + 1, after.kicks);
+	EXPECT_EQ(before.open_window, after.open_window);
+
+	/* The way back has nothing to remove. */
+	vm_mem_set_private(c->vm, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &before);
+	EXPECT_EQ(before.track, after.track);
+	EXPECT_EQ(before.kicks, after.kicks);
+}
+
+/* Nor do ends that are not those of a table make a difference. */
+TEST_F_TIMEOUT(count, convert_mixed, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	const u64 size = SZ_2M + 100 * PAGE_SIZE;
+	struct provider_counts before, after;
+
+	set_up(c, variant->flags, 3 * SZ_2M, PG_LEVEL_4K);
+	take(c, variant->flags, TEST_GPA, 3 * SZ_2M);
+	provider_read(c->vm, &before);
+	vm_mem_set_shared(c->vm, TEST_GPA + SZ_1M, size);
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.remove + size / PAGE_SIZE, after.remove);
+	EXPECT_EQ(before.track + 1, after.track);
+	EXPECT_EQ(before.kicks + 1, after.kicks);
+}
+
+/* A hole is no more expensive than a conversion. */
+TEST_F_TIMEOUT(count, punch_2m, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
+	take(c, variant->flags, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &before);
+	vm_guest_mem_punch_hole(c->vm, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.remove + NR_PAGES_2M, after.remove);
+	EXPECT_EQ(before.track + 1, after.track);
+	EXPECT_EQ(before.kicks + 1, after.kicks);
+}
+
+/* With batches of one page it is as KVM has it today. */
+TEST_F_TIMEOUT(count, convert_2m_unbatched, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	if (!write_file(PRIVATE_BATCH, "1"))
+		SKIP(return, "no permission to write " PRIVATE_BATCH);
+	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
+	take(c, variant->flags, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &before);
+	vm_mem_set_shared(c->vm, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.remove + NR_PAGES_2M, after.remove);
+	EXPECT_EQ(before.track + NR_PAGES_2M, after.track);
+	EXPECT_EQ(before.kicks + NR_PAGES_2M, after.kicks);
+}
+
+/* Whether the machine is that large: if its memory is in use the test fails. */
+static bool has_memory(u64 size)
+{
+	return meminfo_kb("MemTotal") > (long)(size / SZ_1K);
+}
+
+/*
+ * 1 GiB is a batch, too; and when the slot goes its tables take no more than a
+ * track for each of their levels.
+ */
+TEST_F_TIMEOUT(count, convert_1g, 4 * TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	if (!(variant->flags & KVM_X86_SOFT_MIRROR_AUTO_ACCEPT))
+		SKIP(return, "the same, with much more to accept");
+	if (!has_memory(SZ_1G + SZ_512M))
+		SKIP(return, "less than 1.5 GiB of memory");
+	set_up(c, variant->flags, SZ_1G, PG_LEVEL_2M);
+	provider_read(c->vm, &before);
+	ASSERT_EQ(0, private_pre_fault(c->vcpus[0], TEST_GPA, SZ_1G));
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.map + SZ_1G / PAGE_SIZE, after.map);
+
+	vm_mem_set_shared(c->vm, TEST_GPA, SZ_1G);
+	provider_read(c->vm, &before);
+	EXPECT_EQ(after.remove + SZ_1G / PAGE_SIZE, before.remove);
+	EXPECT_EQ(after.track + 1, before.track);
+	EXPECT_EQ(after.kicks + 1, before.kicks);
+
+	/* All of its tables go; none could go before. */
+	EXPECT_EQ(0, before.unlink);
+	vm_mem_region_delete(c->vm, TEST_SLOT);
+	provider_read(c->vm, &after);
+	EXPECT_LE(SZ_1G / SZ_2M, after.unlink);
+	EXPECT_GE(before.track + 3, after.track);
+	EXPECT_GE(before.kicks + 3, after.kicks);
+}
+
+/* The same where all of it is still mapped. */
+TEST_F_TIMEOUT(count, delete_mapped_slot, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	set_up(c, variant->flags, 8 * SZ_2M, PG_LEVEL_4K);
+	take(c, variant->flags, TEST_GPA, 8 * SZ_2M);
+	provider_read(c->vm, &before);
+	vm_mem_region_delete(c->vm, TEST_SLOT);
+	provider_read(c->vm, &after);
+	EXPECT_LE(before.remove + 8 * NR_PAGES_2M, after.remove);
+	EXPECT_LE(before.unlink + 8, after.unlink);
+	EXPECT_GE(before.track + 4, after.track);
+	EXPECT_GE(before.kicks + 4, after.kicks);
+}
+
+/*
+ * Have pages that the guest has once had, and has no longer: they are in the
+ * guest_memfd, and cleared.
+ */
+static void make_resident(struct counted *c, gpa_t gpa, u64 size)
+{
+	TEST_ASSERT(!private_pre_fault(c->vcpus[0], gpa, size),
+		    "pre-faulting: errno %d", errno);
+	vm_mem_set_shared(c->vm, gpa, size);
+	vm_mem_set_private(c->vm, gpa, size);
+}
+
+/* How often the guest has left to get memory, for pages that the host has. */
+static u64 faults_to_take_2m(struct counted *c, u64 flags)
+{
+	struct provider_counts before, after;
+	u64 faults;
+
+	set_up(c, flags, SZ_2M, PG_LEVEL_4K);
+	make_resident(c, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &before);
+	faults = vcpu_get_stat(c->vcpus[0], pf_taken);
+	take(c, flags, TEST_GPA, SZ_2M);
+	provider_read(c->vm, &after);
+	TEST_ASSERT_EQ(before.map + NR_PAGES_2M, after.map);
+	return vcpu_get_stat(c->vcpus[0], pf_taken) - faults;
+}
+
+TEST_F_TIMEOUT(count, fault_around, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+
+	EXPECT_EQ(1, faults_to_take_2m(c, variant->flags));
+}
+
+TEST_F_TIMEOUT(count, no_fault_around, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+
+	if (!write_file(PRIVATE_AROUND, "1"))
+		SKIP(return, "no permission to write " PRIVATE_AROUND);
+	EXPECT_EQ(NR_PAGES_2M, faults_to_take_2m(c, variant->flags));
+}
+
+/* A window of 16 pages, of which each costs a fault. */
+TEST_F_TIMEOUT(count, narrow_fault_around, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+
+	if (!write_file(PRIVATE_AROUND, "16"))
+		SKIP(return, "no permission to write " PRIVATE_AROUND);
+	EXPECT_EQ(NR_PAGES_2M / 16, faults_to_take_2m(c, variant->flags));
+}
+
+/* Neighbours that the host does not have are not made for it. */
+TEST_F(count, around_is_resident)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
+	make_resident(c, TEST_GPA + 8 * PAGE_SIZE, 3 * PAGE_SIZE);
+	/* This is there, too, but not cleared, so it is not to be had yet. */
+	vm_guest_mem_allocate(c->vm, TEST_GPA + 20 * PAGE_SIZE, PAGE_SIZE);
+	provider_read(c->vm, &before);
+	take(c, variant->flags, TEST_GPA + 7 * PAGE_SIZE, PAGE_SIZE);
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.map + 4, after.map);
+}
+
+/* Nor are those mapped that are shared, or not of this slot. */
+TEST_F(count, around_is_private)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts before, after;
+
+	set_up(c, variant->flags, SZ_1M, PG_LEVEL_4K);
+	vm_userspace_mem_region_add(c->vm, VM_MEM_SRC_ANONYMOUS,
+				    TEST_GPA + SZ_1M, TEST_SLOT + 1,
+				    SZ_1M / PAGE_SIZE, KVM_MEM_GUEST_MEMFD);
+	vm_mem_set_private(c->vm, TEST_GPA + SZ_1M, SZ_1M);
+	make_resident(c, TEST_GPA, SZ_2M);
+	vm_mem_set_shared(c->vm, TEST_GPA, 100 * PAGE_SIZE);
+	vm_mem_set_shared(c->vm, TEST_GPA + SZ_1M - PAGE_SIZE, PAGE_SIZE);
+	provider_read(c->vm, &before);
+	take(c, variant->flags, TEST_GPA + 200 * PAGE_SIZE, PAGE_SIZE);
+	provider_read(c->vm, &after);
+	EXPECT_EQ(before.map + SZ_1M / PAGE_SIZE - 101, after.map);
+}
+
+/*
+ * Without memslots there are no leaves: what was mapped was removed, and what
+ * was blocked was finished.
+ */
+TEST_F_TIMEOUT(count, balanced, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts counts;
+
+	set_up(c, variant->flags, 4 * SZ_2M, PG_LEVEL_4K);
+	for (int i = 0; i < 4; i++) {
+		take(c, variant->flags, TEST_GPA, 4 * SZ_2M);
+		vm_mem_set_shared(c->vm, TEST_GPA + SZ_1M, SZ_2M);
+		vm_mem_set_shared(c->vm, TEST_GPA, 4 * SZ_2M);
+		vm_mem_set_private(c->vm, TEST_GPA, 4 * SZ_2M);
+		take(c, variant->flags, TEST_GPA, SZ_2M);
+		vm_guest_mem_punch_hole(c->vm, TEST_GPA, 4 * SZ_2M);
+	}
+	vcpu_threads_stop(c->threads, 1);
+	c->spins = false;
+	vm_mem_region_delete(c->vm, TEST_SLOT);
+	vm_mem_region_delete(c->vm, 0);
+	provider_read(c->vm, &counts);
+	EXPECT_EQ(counts.map + counts.add, counts.remove);
+	EXPECT_EQ(counts.remove + counts.unlink, counts.block);
+	EXPECT_EQ(0, counts.promote + counts.demote + counts.unblock);
+	/* At the most those that are above both slots are linked. */
+	EXPECT_GE(counts.unlink + 3, counts.link);
+}
+
+/* Tables of both kinds go with the VM, whatever it had when it ended. */
+TEST_F_TIMEOUT(count, no_tables_are_left, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	long before = page_table_kb();
+
+	if (before < 0)
+		SKIP(return, "no SecPageTables in /proc/meminfo");
+	for (int i = 0; i < 4; i++) {
+		set_up(c, variant->flags, 4 * SZ_2M, PG_LEVEL_4K);
+		take(c, variant->flags, TEST_GPA, 4 * SZ_2M);
+		if (i & 1)
+			vm_mem_set_shared(c->vm, TEST_GPA, 2 * SZ_2M);
+		ASSERT_LT(before, page_table_kb());
+		vcpu_threads_stop(c->threads, 1);
+		c->spins = false;
+		kvm_vm_free(c->vm);
+		c->vm = NULL;
+	}
+	EXPECT_EQ(before, page_table_kb_after(before));
+}
+
+int main(int argc, char *argv[])
+{
+	private_require();
+	keep_file(PRIVATE_BATCH);
+	keep_file(PRIVATE_AROUND);
+	return test_harness_run(argc, argv);
+}
