@@ -119,19 +119,30 @@ static void replace_topology(struct kvm_cpuid2 *cpuid, u32 room)
 	cpuid->nent = kept;
 }
 
-/* The guest's memory must be addressable. */
+/*
+ * The guest's memory must be addressable, and where some of it may be shared and
+ * some not, below the bit that says so, which must be addressable, too.
+ */
 static void check_address_width(struct vm *vm, const struct kvm_cpuid2 *cpuid)
 {
 	u64 end = vm_high_memory(vm) ? vm_high_memory(vm) + 4 * GIB : 0;
+	u32 bit = vm->shared_bit;
 	u32 i;
 
 	for (i = 0; i < cpuid->nent; i++) {
 		u32 width = cpuid->entries[i].eax & 0xff;
 
-		if (cpuid->entries[i].function == 0x80000008 && width < 64 &&
-		    end > 1ULL << width)
+		if (cpuid->entries[i].function != 0x80000008)
+			continue;
+		if (width < 64 && end > 1ULL << width)
 			die("--memory: this CPU has only %u address bits",
 			    width);
+		if (bit && width <= bit)
+			die("--private: guests have %u address bits here, the shared bit is %u",
+			    width, bit);
+		if (bit && end > 1ULL << bit)
+			die("--private --memory: private memory ends at %llu GiB",
+			    (1ULL << bit) / GIB);
 	}
 }
 

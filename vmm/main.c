@@ -19,6 +19,7 @@ const char * const backing_names[] = {
 	[BACKING_THP] = "thp",
 	[BACKING_HUGETLB] = "hugetlb",
 	[BACKING_MEMFD] = "memfd",
+	[BACKING_GUEST_MEMFD] = "guest_memfd",
 };
 
 const char * const mmu_names[] = {
@@ -44,6 +45,7 @@ static const char usage[] =
 "  --memory SIZE     with K, M or G; whole MiB (512M)\n"
 "  --cpus N          vCPUs (1)\n"
 "  --backing KIND    memory from anon, thp, hugetlb or memfd (anon)\n"
+"  --private         all memory private, in a VM for development (altmmu)\n"
 "  --mmu MMU         kvm or altmmu; without it, what the host gives\n"
 "  --stats[=FORMAT]  what the MMU did, when the guest has ended, on stderr:\n"
 "                    table (the default) or raw\n"
@@ -51,7 +53,7 @@ static const char usage[] =
 "\n"
 "Exit status: what the guest writes to I/O port 0xf4; 0 when it powers off,\n"
 "1 on any error here, 120 when it crashes, 121 when it asks for a reboot,\n"
-"122 after Ctrl-A x.\n";
+"122 after Ctrl-A x, 123 when it uses private or shared memory wrongly.\n";
 
 static void print(const char *text)
 {
@@ -129,6 +131,26 @@ static int parse_cpus(const char *text)
 	return cpus;
 }
 
+/* Private memory is of one kind, and only altmmu has it. */
+static void check_private(struct options *options)
+{
+	bool given = options->backing != BACKING_DEFAULT;
+
+	if (!options->private) {
+		if (!given)
+			options->backing = BACKING_ANON;
+		if (options->backing == BACKING_GUEST_MEMFD)
+			die("--backing guest_memfd is for --private");
+		return;
+	}
+	if (given && options->backing != BACKING_GUEST_MEMFD)
+		die("--private has its memory from a guest_memfd, not from --backing %s",
+		    backing_names[options->backing]);
+	if (options->mmu == KVM_X86_MMU_KVM)
+		die("--private takes altmmu, not --mmu kvm");
+	options->backing = BACKING_GUEST_MEMFD;
+}
+
 static void parse_options(struct options *options, int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -138,6 +160,7 @@ static void parse_options(struct options *options, int argc, char **argv)
 		{ "memory", required_argument, NULL, 'm' },
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "backing", required_argument, NULL, 'b' },
+		{ "private", no_argument, NULL, 'p' },
 		{ "mmu", required_argument, NULL, 'u' },
 		{ "stats", optional_argument, NULL, 's' },
 		{ "device", required_argument, NULL, 'd' },
@@ -166,7 +189,10 @@ static void parse_options(struct options *options, int argc, char **argv)
 			break;
 		case 'b':
 			options->backing = choose("--backing", optarg,
-						  backing_names, 4);
+						  backing_names, NR_BACKINGS);
+			break;
+		case 'p':
+			options->private = true;
 			break;
 		case 'u':
 			options->mmu = choose("--mmu", optarg, mmu_names, 2);
@@ -195,6 +221,7 @@ static void parse_options(struct options *options, int argc, char **argv)
 		die("what is '%s'? (see 'vmm --help')", argv[optind]);
 	if (!options->kernel)
 		die("--kernel is missing (see 'vmm --help')");
+	check_private(options);
 }
 
 static int run(const struct options *options)
@@ -242,7 +269,7 @@ int main(int argc, char **argv)
 		.append = "console=ttyS0",
 		.memory = 512 * MIB,
 		.cpus = 1,
-		.backing = BACKING_ANON,
+		.backing = BACKING_DEFAULT,
 		.mmu = MMU_DEFAULT,
 		.stats = STATS_NONE,
 	};

@@ -2,7 +2,8 @@
 /*
  * --stats: what KVM counts, read by name from its binary statistics
  * (KVM_GET_STATS_FD in the kernel's Documentation/virt/kvm/api.rst), when the
- * guest reaches user space and when it has ended.
+ * guest reaches user space and when it has ended.  For private memory also what
+ * those count that keep its page tables, which is in debugfs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct stats {
 	struct source vm, vcpu;
 	int vm_fd;
 	int *vcpu_fds;
+	char provider[64];	/* a file, or "" */
 	char (*names)[NAME_SIZE];
 	size_t count;
 	u64 tables_before;	/* bytes */
@@ -133,6 +135,102 @@ static u64 host_table_bytes(void)
 	return bytes;
 }
 
+#define SLAB_HEADER	"/sys/kernel/slab/kvm_mmu_page_header/object_size"
+#define TDP_MMU		"/sys/module/kvm/parameters/tdp_mmu"
+#define SUMMARY		"/sys/kernel/debug/kvm/%d-%d/altmmu/summary"
+
+/* The reverse map has a pointer for each page of each size, mapped or not. */
+static u64 rmap_bytes(u64 memory)
+{
+	u64 pages = 0;
+	int shift;
+
+	for (shift = 12; shift <= 30; shift += 9)
+		pages += (memory + (1ULL << shift) - 1) >> shift;
+	return pages * sizeof(void *);
+}
+
+/* KVM's own MMU has a header for each table, and without its TDP MMU a reverse map. */
+static u64 metadata_of_kvm(const struct vm *vm, u64 table_bytes)
+{
+	unsigned long long header;
+	int has_tdp_mmu = EOF;
+	FILE *file;
+
+	file = fopen(TDP_MMU, "re");
+	if (file) {
+		has_tdp_mmu = fgetc(file);
+		fclose(file);
+	}
+	file = fopen(SLAB_HEADER, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu", &header) != 1)
+		header = 0;
+	fclose(file);
+	if (!header || has_tdp_mmu == EOF)
+		return 0;
+	return table_bytes / 4096 * header +
+	       (has_tdp_mmu == 'Y' ? 0 : rmap_bytes(vm->options->memory));
+}
+
+/* altmmu says itself what it has, where root can read it. */
+static u64 metadata_of_altmmu(const struct vm *vm)
+{
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), SUMMARY, getpid(), vm->fd);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "metadata_bytes %llu", &bytes) == 1)
+			break;
+	fclose(file);
+	return bytes;
+}
+
+static u64 metadata_bytes(const struct vm *vm, u64 table_bytes)
+{
+	return vm->mmu == KVM_X86_MMU_ALTMMU ? metadata_of_altmmu(vm) :
+					       metadata_of_kvm(vm, table_bytes);
+}
+
+/*
+ * The provider's numbers: named if @names is not NULL, read if @values is not.
+ * Each line has a name and how often that was called, and most how often it was
+ * busy.  Returns how many numbers there are, at most @room.
+ */
+static size_t provider_values(const struct stats *stats,
+			      char (*names)[NAME_SIZE], u64 *values, size_t room)
+{
+	static const char * const suffixes[] = { "", "_busy" };
+	unsigned long long numbers[2];
+	char line[128], name[48];
+	size_t count = 0;
+	int i, found;
+	FILE *file;
+
+	file = stats->provider[0] ? fopen(stats->provider, "re") : NULL;
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		found = sscanf(line, "%47s %llu %llu", name, &numbers[0],
+			       &numbers[1]) - 1;
+		for (i = 0; i < found && count < room; i++, count++) {
+			if (names)
+				snprintf(names[count], NAME_SIZE,
+					 "provider.%s%s", name, suffixes[i]);
+			if (values)
+				values[count] = numbers[i];
+		}
+	}
+	fclose(file);
+	return count;
+}
+
 /**
  * stats_open - be ready to take samples
  * @vm: with its vCPUs, none of which has run: an ioctl would wait for those
@@ -140,11 +238,15 @@ static u64 host_table_bytes(void)
 void stats_open(struct vm *vm)
 {
 	struct stats *stats = allocate(1, sizeof(*stats));
-	size_t count;
+	size_t count, provided;
 	int i;
 
 	vm->stats = stats;
 	stats->tables_before = host_table_bytes();
+	if (vm->options->private)
+		snprintf(stats->provider, sizeof(stats->provider),
+			 "/sys/kernel/debug/kvm/%d-%d/altmmu/provider",
+			 getpid(), vm->fd);
 	/* Kernels before 5.14 have none. */
 	if (ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_BINARY_STATS_FD) <= 0)
 		return;
@@ -158,9 +260,12 @@ void stats_open(struct vm *vm)
 
 	count = name_values(&stats->vm, NULL);
 	stats->count = count + name_values(&stats->vcpu, NULL);
-	stats->names = allocate(stats->count, NAME_SIZE);
+	provided = provider_values(stats, NULL, NULL, SIZE_MAX);
+	stats->names = allocate(stats->count + provided, NAME_SIZE);
 	name_values(&stats->vm, stats->names);
 	name_values(&stats->vcpu, stats->names + count);
+	stats->count += provider_values(stats, stats->names + stats->count,
+					NULL, provided);
 }
 
 static u64 *add_values(struct source *source, int fd, u64 *values)
@@ -188,7 +293,7 @@ static u64 *add_values(struct source *source, int fd, u64 *values)
 void stats_take(struct vm *vm, struct stats_sample *sample)
 {
 	struct stats *stats = vm->stats;
-	u64 *values, tables;
+	u64 *values, *end = NULL, tables;
 	int i;
 
 	if (!stats)
@@ -198,11 +303,15 @@ void stats_take(struct vm *vm, struct stats_sample *sample)
 	if (stats->count) {
 		values = add_values(&stats->vm, stats->vm_fd, sample->values);
 		for (i = 0; i < vm->cpus; i++)
-			add_values(&stats->vcpu, stats->vcpu_fds[i], values);
+			end = add_values(&stats->vcpu, stats->vcpu_fds[i],
+					 values);
+		provider_values(stats, NULL, end,
+				sample->values + stats->count - end);
 	}
 	tables = host_table_bytes();
 	if (tables > stats->tables_before)
 		sample->table_bytes = tables - stats->tables_before;
+	sample->metadata_bytes = metadata_bytes(vm, sample->table_bytes);
 	sample->taken = true;
 }
 
@@ -217,6 +326,9 @@ static void print_raw_sample(const struct stats *stats, const char *when,
 		sample->nanoseconds / 1000);
 	fprintf(stderr, "%s.host_table_bytes %llu\n", when,
 		sample->table_bytes);
+	if (sample->metadata_bytes)
+		fprintf(stderr, "%s.metadata_bytes %llu\n", when,
+			sample->metadata_bytes);
 	for (i = 0; i < stats->count; i++)
 		fprintf(stderr, "%s.%s %llu\n", when, stats->names[i],
 			sample->values[i]);
@@ -258,6 +370,24 @@ static void print_value(const struct vm *vm, const char *label, size_t i)
 		  known ? vm->at_end.values[i] : 0);
 }
 
+/* What nobody has ever asked the provider for is left out. */
+static void print_provider(const struct vm *vm)
+{
+	static const char prefix[] = "provider.";
+	const struct stats *stats = vm->stats;
+	char label[NAME_SIZE];
+	size_t i;
+
+	for (i = 0; i < stats->count; i++) {
+		if (strncmp(stats->names[i], prefix, strlen(prefix)) ||
+		    !vm->at_end.values[i])
+			continue;
+		snprintf(label, sizeof(label), "private: %.*s", 60,
+			 stats->names[i] + strlen(prefix));
+		print_value(vm, label, i);
+	}
+}
+
 static void print_table(const struct vm *vm)
 {
 	static const struct {
@@ -294,11 +424,15 @@ static void print_table(const struct vm *vm)
 	print_row(vm, "table pages (whole host)",
 		  vm->at_mark.table_bytes || vm->at_end.table_bytes,
 		  vm->at_mark.table_bytes / 4096, vm->at_end.table_bytes / 4096);
+	print_row(vm, "bytes beside them",
+		  vm->at_mark.metadata_bytes || vm->at_end.metadata_bytes,
+		  vm->at_mark.metadata_bytes, vm->at_end.metadata_bytes);
 	for (j = 0; j < stats->count; j++) {
 		name = strchr(stats->names[j], '.') + 1;
 		if (!strncmp(name, altmmu, strlen(altmmu)))
 			print_value(vm, name, j);
 	}
+	print_provider(vm);
 }
 
 /**

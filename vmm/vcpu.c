@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm.h"
+#include "private.h"
 
 #define KICK_SIGNAL	SIGRTMIN
 
@@ -21,25 +21,6 @@ static void kicked(int signal)
 {
 	/* Only to make KVM_RUN return. */
 	(void)signal;
-}
-
-/*
- * Emulated and nested CPUs may ignore the offset of a guest's TSC that KVM asks
- * for.  Then KVM's timer, which goes by deadlines in guest TSC, would never
- * fire.  Without an offset nobody can disagree.
- */
-static void share_tsc(struct vcpu *vcpu)
-{
-	u64 offset = 0;
-	struct kvm_device_attr attribute = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&offset,
-	};
-
-	/* Kernels before 5.16 don't have it. */
-	if (!ioctl(vcpu->fd, KVM_HAS_DEVICE_ATTR, &attribute))
-		KVM_CALL(vcpu->fd, KVM_SET_DEVICE_ATTR, &attribute);
 }
 
 void vcpus_create(struct vm *vm)
@@ -65,18 +46,18 @@ void vcpus_create(struct vm *vm)
 				 vcpu->fd, 0);
 		if (vcpu->run == MAP_FAILED)
 			die_errno("mapping vCPU %d", i);
-		share_tsc(vcpu);
 	}
 	cpuid_set(vm);
 }
 
-__printf(2, 3)
-static void crash(struct vcpu *vcpu, const char *format, ...)
+/* The guest can't go on; this is what is printed in the end. */
+__printf(3, 4)
+static void crash(struct vcpu *vcpu, int status, const char *format, ...)
 {
 	struct ending *ending = &vcpu->vm->ending;
 	va_list arguments;
 
-	if (!vm_end(vcpu->vm, STATUS_CRASH))
+	if (!vm_end(vcpu->vm, status))
 		return;
 	va_start(arguments, format);
 	vsnprintf(ending->crash, sizeof(ending->crash), format, arguments);
@@ -97,7 +78,7 @@ static void crash_shutdown(struct vcpu *vcpu)
 	 */
 	KVM_CALL(vcpu->fd, KVM_GET_SREGS, &sregs);
 	reset = !(sregs.cr0 & 1) && sregs.cs.base == 0xffff0000;
-	crash(vcpu, "triple fault%s", reset ?
+	crash(vcpu, STATUS_CRASH, "triple fault%s", reset ?
 	      " (AMD: the registers are lost, these are those of a reset)" : "");
 }
 
@@ -141,9 +122,30 @@ static void crash_internal(struct vcpu *vcpu)
 		print_instruction(run, data, sizeof(data));
 	else
 		print_data(run, data, sizeof(data));
-	crash(vcpu, "KVM internal error %u (%s)%s", suberror,
+	crash(vcpu, STATUS_CRASH, "KVM internal error %u (%s)%s", suberror,
 	      suberror < ARRAY_SIZE(names) && names[suberror] ?
 	      names[suberror] : "unknown", data);
+}
+
+/* KVM_RUN has failed: memory that is not of the kind that was used? */
+static void handle_error(struct vcpu *vcpu)
+{
+	int error = errno;
+	struct memory_fault fault;
+
+	if (error == EINTR || error == EAGAIN)
+		return;
+	if (vcpu->run->exit_reason != KVM_EXIT_MEMORY_FAULT)
+		die_errno("KVM_RUN on vCPU %d", vcpu->id);
+	if (error == EFAULT && vcpu->vm->options->private &&
+	    private_fault(vcpu))
+		return;
+	memcpy(&fault, vcpu->run->padding, sizeof(fault));
+	crash(vcpu, STATUS_FAULT,
+	      "memory fault at 0x%llx, %llu bytes, used as %s: %s",
+	      fault.gpa, fault.size,
+	      fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE ? "private" : "shared",
+	      strerror(error));
 }
 
 /* One exit from the guest. */
@@ -162,6 +164,9 @@ static void handle_exit(struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_INTR:
 		break;
+	case KVM_EXIT_HYPERCALL:
+		private_hypercall(vcpu->vm, run);
+		break;
 	case KVM_EXIT_SHUTDOWN:
 		crash_shutdown(vcpu);
 		break;
@@ -169,11 +174,12 @@ static void handle_exit(struct vcpu *vcpu)
 		crash_internal(vcpu);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
-		crash(vcpu, "the CPU refused to enter the guest, reason 0x%llx",
+		crash(vcpu, STATUS_CRASH,
+		      "the CPU refused to enter the guest, reason 0x%llx",
 		      run->fail_entry.hardware_entry_failure_reason);
 		break;
 	default:
-		crash(vcpu, "unexpected exit from KVM, reason %u",
+		crash(vcpu, STATUS_CRASH, "unexpected exit from KVM, reason %u",
 		      run->exit_reason);
 		break;
 	}
@@ -188,10 +194,12 @@ static void *vcpu_thread(void *argument)
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	while (!atomic_load(&vcpu->vm->ended)) {
-		if (!ioctl(vcpu->fd, KVM_RUN, 0))
-			handle_exit(vcpu);
-		else if (errno != EINTR && errno != EAGAIN)
-			die_errno("KVM_RUN on vCPU %d", vcpu->id);
+		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
+			handle_error(vcpu);
+			continue;
+		}
+		vcpu->faults = 0;
+		handle_exit(vcpu);
 	}
 	return NULL;
 }
@@ -250,6 +258,9 @@ void print_crash(const struct ending *ending)
 
 	fprintf(stderr, "vmm: the guest crashed on vCPU %d: %s\n",
 		ending->crash_vcpu, ending->crash);
+	/* What it did wrong is in that line. */
+	if (ending->status == STATUS_FAULT)
+		return;
 	fprintf(stderr, "  rip %016llx  rflags %016llx  rsp %016llx\n",
 		r->rip, r->rflags, r->rsp);
 	fprintf(stderr, "  rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n",

@@ -78,6 +78,11 @@ static void select_mmu(struct vm *vm)
 	mask = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_MMU);
 	if (mask < 0)
 		mask = 0;
+	if (mmu == MMU_DEFAULT && vm->options->private) {
+		/* It comes with the type. */
+		vm->mmu = KVM_X86_MMU_ALTMMU;
+		return;
+	}
 	if (mmu == MMU_DEFAULT) {
 		vm->mmu = default_mmu(mask);
 		return;
@@ -140,6 +145,10 @@ static void map_memory(struct vm *vm)
 		die_errno("no room for %llu MiB of memory", size / MIB);
 	space += -(uintptr_t)space % HUGE_PAGE;
 
+	if (vm->options->private) {
+		private_map_memory(vm, space);
+		return;
+	}
 	if (vm->options->backing == BACKING_HUGETLB) {
 		if (size % HUGE_PAGE)
 			die("--backing hugetlb: memory is not a multiple of 2M");
@@ -177,7 +186,11 @@ static void add_slot(struct vm *vm, int slot, u64 address, u64 offset, u64 size)
 		.userspace_addr = (uintptr_t)vm->memory + offset,
 	};
 
-	if (size)
+	if (!size)
+		return;
+	if (vm->options->private)
+		private_add_slot(vm, slot, address, offset, size);
+	else
 		KVM_CALL(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
@@ -193,7 +206,8 @@ void vm_create(struct vm *vm, const struct options *options)
 
 	vm->options = options;
 	open_device(vm);
-	vm->fd = KVM_CALL(vm->device, KVM_CREATE_VM, 0);
+	vm->fd = options->private ? private_create_vm(vm) :
+				    KVM_CALL(vm->device, KVM_CREATE_VM, 0);
 	select_mmu(vm);
 	KVM_CALL(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
 	KVM_CALL(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS);

@@ -51,12 +51,15 @@ typedef __u64 u64;
 #define STATUS_CRASH	120	/* triple fault, or KVM could not go on */
 #define STATUS_RESET	121	/* the guest asked to be rebooted */
 #define STATUS_QUIT	122	/* Ctrl-A x */
+#define STATUS_FAULT	123	/* it used memory in a way that it can't be */
 
 enum backing {
 	BACKING_ANON,
 	BACKING_THP,
 	BACKING_HUGETLB,
 	BACKING_MEMFD,
+	BACKING_GUEST_MEMFD,	/* with --private, and only there */
+	NR_BACKINGS,
 };
 
 enum stats_format {
@@ -65,8 +68,9 @@ enum stats_format {
 	STATS_RAW,
 };
 
-/* --mmu was not given. */
+/* --mmu or --backing was not given. */
 #define MMU_DEFAULT	(-1)
+#define BACKING_DEFAULT	(-1)
 
 struct options {
 	const char *device;
@@ -75,7 +79,8 @@ struct options {
 	const char *append;
 	u64 memory;
 	int cpus;
-	enum backing backing;
+	int backing;		/* enum backing */
+	bool private;
 	int mmu;
 	enum stats_format stats;
 };
@@ -101,6 +106,7 @@ struct stats_sample {
 	bool taken;
 	u64 nanoseconds;	/* since the first vCPU ran */
 	u64 table_bytes;	/* page tables of VMs, since there is ours */
+	u64 metadata_bytes;	/* what the MMU has beside them; 0: not known */
 	u64 *values;		/* named in struct stats */
 };
 
@@ -123,6 +129,11 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	pthread_t thread;
+
+	/* For private memory: what it used wrongly, and how often in a row. */
+	u64 fault_address;
+	bool fault_private;
+	unsigned int faults;
 };
 
 struct vm {
@@ -131,6 +142,8 @@ struct vm {
 	int fd;
 	int mmu;		/* KVM_X86_MMU_*, as far as it is known */
 	u8 *memory;
+	int guest_memfd;	/* for private memory: what it is from */
+	int shared_bit;		/* and which address bit means shared */
 	int cpus;
 	struct vcpu *vcpus;
 	size_t run_size;	/* of the mapping that a vCPU has */
@@ -181,6 +194,14 @@ void print_crash(const struct ending *ending);
 
 /* cpuid.c */
 void cpuid_set(struct vm *vm);
+
+/* private.c */
+int private_create_vm(struct vm *vm);
+void private_map_memory(struct vm *vm, void *where);
+void private_add_slot(struct vm *vm, int slot, u64 address, u64 offset,
+		      u64 size);
+void private_hypercall(struct vm *vm, struct kvm_run *run);
+bool private_fault(struct vcpu *vcpu);
 
 /* boot.c */
 struct image {
