@@ -29,7 +29,6 @@ panic: action=fatal
 error: action=report
 info: action=ignore
 debug: action=ignore
-sound: driver=dummy
 """
 
 
@@ -50,6 +49,13 @@ def program():
         raise EmulatorError(f'BOCHS={own}: there is no such program')
     raise EmulatorError('bochs is missing: run scripts/setup, or install '
                         'packages bochs and bochs-term')
+
+
+def helps(bochs, *about):
+    """What the program says of itself: it refuses what is not built in."""
+    return subprocess.run([bochs, '--help', *about], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False).stdout.split()
 
 
 def megabytes(size):
@@ -106,7 +112,13 @@ def command(machine, initramfs, folder, port1, port2):
                          '/usr/share/vgabios/vgabios.bin'),
             model=model, cpu_options=options, iso=iso, port1=port1,
             port2=port2))
-    # A Bochs with its debugger built in waits to be told to go.
-    with open(os.path.join(folder, 'debugger'), 'w', encoding='ascii') as out:
-        out.write('c\n')
-    return ['env', 'TERM=vt100', bochs, '-q', '-f', 'bochsrc', '-rc', 'debugger']
+        if {'sb16', 'es1370'}.intersection(helps(bochs, 'features')):
+            out.write('sound: driver=dummy\n')
+    argv = ['env', 'TERM=vt100', bochs, '-q', '-f', 'bochsrc']
+    # A debugger that is built in waits to be told to go.
+    if '-rc' in helps(bochs):
+        with open(os.path.join(folder, 'debugger'), 'w',
+                  encoding='ascii') as out:
+            out.write('c\n')
+        argv += ['-rc', 'debugger']
+    return argv

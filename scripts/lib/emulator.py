@@ -128,6 +128,7 @@ def qemu_command(machine, initramfs):
     if not program:
         raise EmulatorError('qemu-system-x86_64 is missing: run scripts/setup, '
                             'or install package qemu-system-x86')
+    # By default enough for tests that convert 1 GiB, with what KASAN takes.
     return [program, '-accel', machine.accelerator, '-cpu', machine.model,
             '-smp', str(machine.cpus), '-m', machine.memory or '6G',
             '-nodefaults', '-display', 'none', '-no-reboot',

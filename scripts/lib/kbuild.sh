@@ -16,19 +16,25 @@ kvm_make()
 		ARCH=x86_64 CC="$cc" HOSTCC="$cc" "$@" </dev/null
 }
 
-# kvm_configure SOURCE OUT y|n: what the fragment asks for, or a line on what
-# can't be had.
+# kvm_configure SOURCE OUT y|tdx|n: what the fragment asks for, or a line on what
+# can't be had; with altmmu, with its private memory for TDs alone, or without it.
 kvm_configure()
 {
 	local source=$1 out=$2 altmmu=$3 line fragment missing=
 	fragment=$top/scripts/lib/kvm-everything.config
 
 	mkdir -p "$out"
-	if [ "$altmmu" = y ]; then
-		line=CONFIG_KVM_ALTMMU=y
-	else
+	case $altmmu in
+	y)
+		line=$'CONFIG_KVM_ALTMMU=y\nCONFIG_KVM_SOFT_MIRROR_VM=y'
+		;;
+	tdx)
+		line=$'CONFIG_KVM_ALTMMU=y\n# CONFIG_KVM_SOFT_MIRROR_VM is not set'
+		;;
+	n)
 		line='# CONFIG_KVM_ALTMMU is not set'
-	fi
+		;;
+	esac
 	{ cat "$fragment"; echo "$line"; } >"$out/fragment"
 	if [ -e "$out/.config" ] && cmp -s "$out/fragment" "$out/fragment.done"; then
 		return
@@ -46,7 +52,8 @@ kvm_configure()
 	cp "$out/fragment" "$out/fragment.done"
 }
 
-# Before the series has a prompt for it, KVM_ALTMMU can't be configured; it can
-# be forced for compiling.
+# Before the series has prompts that lead to them, KVM_ALTMMU and its mirror can't
+# be configured; they can be forced for compiling.
 # shellcheck disable=SC2034
-kvm_force=(CONFIG_KVM_ALTMMU=y KCPPFLAGS=-DCONFIG_KVM_ALTMMU=1)
+kvm_force=(CONFIG_KVM_ALTMMU=y CONFIG_KVM_ALTMMU_MIRROR=y
+	   KCPPFLAGS='-DCONFIG_KVM_ALTMMU=1 -DCONFIG_KVM_ALTMMU_MIRROR=1')

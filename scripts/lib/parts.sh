@@ -3,11 +3,15 @@
 #
 # What scripts/test and scripts/accept share: running the commands in $parts, a
 # name and a command each, and adding up what passed, failed and was skipped.
+#
+# A command that begins with & runs beside those that follow, up to the part
+# named "wait": that is for one that keeps a CPU busy and leaves the other idle.
 
 passed=0
 failed=0
 skipped=0
 summary=()
+started=()
 
 # add_up NAME LOG STATUS SECONDS: the last line of a part is its count, if it
 # counts; what does not is one item.
@@ -35,10 +39,62 @@ add_up()
 	summary+=("$(printf '%-12s %s, %d s' "$1" "$last" "$4")")
 }
 
+# run_part NAME COMMAND: run it, keep what it prints, and print it but for counts.
+run_part()
+{
+	local start=$SECONDS status
+
+	set +e
+	# shellcheck disable=SC2086 # a command is words
+	$2 2>&1 </dev/null | tee "$logs/$1.log" |
+		grep --line-buffered -v '^[0-9]* passed, [0-9]* failed'
+	status=${PIPESTATUS[0]}
+	set -e
+	add_up "$1" "$logs/$1.log" "$status" $((SECONDS - start))
+}
+
+# start_part NAME COMMAND: the same, without waiting for it, or showing it yet.
+start_part()
+{
+	# shellcheck disable=SC2086 # a command is words
+	$2 >"$logs/$1.log" 2>&1 </dev/null &
+	started+=("$1 $! $EPOCHSECONDS")
+}
+
+# Show and count the parts that were started.
+wait_for_parts()
+{
+	local name pid start status
+
+	while [ ${#started[@]} -gt 0 ]; do
+		read -r name pid start <<<"${started[0]}"
+		status=0
+		wait "$pid" || status=$?
+		started=("${started[@]:1}")
+		echo "# $name has ended"
+		grep -v '^[0-9]* passed, [0-9]* failed' "$logs/$name.log" || true
+		# It may have ended long ago: with its last line.
+		add_up "$name" "$logs/$name.log" "$status" \
+			$(($(stat -c %Y "$logs/$name.log") - start))
+	done
+}
+
+# Nothing goes on behind the back of who gave up.
+end_parts()
+{
+	local part name pid
+
+	for part in "${started[@]}"; do
+		read -r name pid _ <<<"$part"
+		echo "$name: given up" >&2
+		kill "$pid" 2>/dev/null || true
+	done
+}
+
 # run_parts NAME ARGUMENT...: for the script NAME, which was given ARGUMENTs.
 run_parts()
 {
-	local me=$1 part name command start status
+	local me=$1 logs=build/$1 part name command
 	local -A commands=()
 	local names=() wanted=()
 
@@ -57,7 +113,8 @@ run_parts()
 			;;
 		--list)
 			for name in "${names[@]}"; do
-				printf '%-12s %s\n' "$name" "${commands[$name]}"
+				[ "$name" = wait ] || printf '%-12s %s\n' \
+					"$name" "${commands[$name]#&}"
 			done
 			exit 0
 			;;
@@ -73,20 +130,26 @@ run_parts()
 	done
 	[ ${#wanted[@]} -gt 0 ] || wanted=("${names[@]}")
 
-	mkdir -p "build/$me"
+	mkdir -p "$logs"
+	trap end_parts EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
 	for name in "${wanted[@]}"; do
-		echo "# $name: ${commands[$name]}"
-		start=$SECONDS
-		set +e
-		# shellcheck disable=SC2086 # a command is words
-		${commands[$name]} 2>&1 </dev/null |
-			tee "build/$me/$name.log" |
-			grep --line-buffered -v '^[0-9]* passed, [0-9]* failed'
-		status=${PIPESTATUS[0]}
-		set -e
-		add_up "$name" "build/$me/$name.log" "$status" \
-			$((SECONDS - start))
+		command=${commands[$name]}
+		[ "$name" = wait ] || echo "# $name: ${command#&}"
+		case $name:$command in
+		wait:*)
+			wait_for_parts
+			;;
+		*:"&"*)
+			start_part "$name" "${command#&}"
+			;;
+		*)
+			run_part "$name" "$command"
+			;;
+		esac
 	done
+	wait_for_parts
 	printf '# %s\n' "${summary[@]}"
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ]

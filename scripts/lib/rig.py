@@ -52,8 +52,8 @@ def machine_options(parser):
                         help='amd: QEMU with SVM (default); intel: Bochs with '
                              'VMX, BOCHS=path for another than the installed '
                              'one')
-    parser.add_argument('--append', default='', metavar='ARGS',
-                        help='more arguments for the kernel')
+    parser.add_argument('--append', action='append', default=[],
+                        metavar='ARGS', help='more arguments for the kernel')
     parser.add_argument('--memory', metavar='SIZE',
                         help='memory of the machine (default 6G; intel 2G)')
     parser.add_argument('--cpus', type=number(1, 32), default=2, metavar='N',
@@ -109,7 +109,7 @@ def make_machine(options, mmu):
     initramfs = readable(options.initramfs) if options.initramfs \
         else build('initramfs', *tree)
 
-    append = options.append.split()
+    append = ' '.join(options.append).split()
     module, tables = {'amd': ('kvm_amd', 'npt'),
                       'intel': ('kvm_intel', 'ept')}[options.cpu]
     if mmu == 'altmmu':
