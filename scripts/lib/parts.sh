@@ -7,6 +7,11 @@
 # A command that begins with & runs beside those that follow, up to the part
 # named "wait": that is for one that keeps a CPU busy and leaves the other idle.
 
+# QEMU's CPUs share a thread, because guests may end by chance where they don't, see
+# Documentation/testing-kernel.rst; there is room for two machines at a time then.
+# shellcheck disable=SC2034 # parts use it
+turns='--one-thread --boots 2'
+
 passed=0
 failed=0
 skipped=0
