@@ -83,8 +83,9 @@ class Machine:
         if self.cpu == 'intel':
             args += ['mitigations=off']
         else:
-            # Where the host is busy, the timer seems not to work.
-            args += ['no_timer_check']
+            # Where the host is busy, the timer seems not to work, and the TSC,
+            # which is the host's on each CPU, not to be stable.
+            args += ['no_timer_check', 'tsc=reliable']
         return ' '.join(args + self.append)
 
 
