@@ -31,6 +31,7 @@ SERIES = "kernel/series"
 NAME = re.compile(r"^([0-9]{4})-([a-z0-9][a-z0-9-]*)\.patch$")
 SIGNED = re.compile(r"^Signed-off-by: (.+) <([^<>]+)>$", re.M)
 DIFF = re.compile(r"^diff --git a/(.+) b/\1$", re.M)
+ADDS_OR_REMOVES = re.compile(r"^(new|deleted) file mode ", re.M)
 
 
 class Error(Exception):
@@ -158,6 +159,14 @@ class Patch:
         """Paths that the diff touches."""
         return DIFF.findall(self.diff)
 
+    def diff_of(self, paths):
+        """What of the diff touches these paths."""
+        starts = [match.start() for match in DIFF.finditer(self.diff)]
+        pieces = [self.diff[start:end]
+                  for start, end in zip(starts, starts[1:] + [None])]
+        return "".join(piece for piece, path in zip(pieces, self.changes)
+                       if path in paths)
+
     def added(self, files):
         """The files that it adds, sorted."""
         found = set()
@@ -242,9 +251,14 @@ class Tree:
                                             cwd=self.repo))
         return self.now[path]
 
-    def apply(self, patch, scratch):
-        """Apply the diff of a patch; nothing but offsets is forgiven."""
-        paths = patch.changes
+    def apply(self, patch, scratch, paths=None, reverse=False):
+        """Apply the diff of a patch, or what of it touches paths; nothing but
+        offsets is forgiven."""
+        diff = patch.diff
+        if paths is None:
+            paths = patch.changes
+        else:
+            diff = patch.diff_of(paths)
         for path in paths:
             found = self.get(path)
             name = os.path.join(scratch, path)
@@ -256,12 +270,14 @@ class Tree:
                     file.write(found[1])
                 os.chmod(name, 0o755 if found[0] == "100755" else 0o644)
         try:
-            git("apply", "--whitespace=nowarn", "-", cwd=scratch,
-                data=patch.diff.encode(), env={
+            git("apply", "--whitespace=nowarn", *["-R"] * reverse, "-",
+                cwd=scratch, data=diff.encode(), env={
                     "GIT_CEILING_DIRECTORIES": os.path.dirname(scratch)})
         except Error as error:
             said = str(error).replace("git apply fails: error: ", "")
-            raise Error(f"{SERIES}/{patch.name} does not apply: {said}") from None
+            how = "can't be taken back from the sources" if reverse else \
+                "does not apply"
+            raise Error(f"{SERIES}/{patch.name} {how}: {said}") from None
         for path in paths:
             name = os.path.join(scratch, path)
             if os.path.exists(name):
@@ -273,32 +289,61 @@ class Tree:
                 self.now[path] = None
 
 
+def owners(patches, files):
+    """Which patch adds a file: kernel's path -> (place in patches, file)."""
+    owner = {}
+    for nr, patch in enumerate(patches):
+        for path in patch.added(files):
+            kernel = to_kernel(path)
+            if kernel in owner:
+                other = patches[owner[kernel][0]].name
+                raise Error(f"{path} is added by {other} and by {patch.name}")
+            owner[kernel] = (nr, path)
+    for path in sorted(files):
+        if path.startswith(COMPLETE) and to_kernel(path) not in owner:
+            raise Error(f"{path} is added by no patch of {SERIES}")
+    return owner
+
+
+def first_versions(repo, base, patches, files, owner, scratch):
+    """What the patches that add files add: the sources, less what later patches
+    change in them.  Kernel's path -> (mode, content)."""
+    tree = Tree(repo, base)
+    tree.now = {kernel: files[path] for kernel, (_, path) in owner.items()}
+    for nr, patch in reversed(list(enumerate(patches))):
+        paths = [path for path in patch.changes if path in owner]
+        for path in paths:
+            where = f"{SERIES}/{patch.name}"
+            if owner[path][0] >= nr:
+                raise Error(f"{where}: changes {path}, which no patch before it adds")
+            if ADDS_OR_REMOVES.search(patch.diff_of([path])):
+                raise Error(f"{where}: adds or removes {path}: say Adds: in one patch")
+        if paths:
+            tree.apply(patch, scratch, paths, reverse=True)
+    return tree.now
+
+
 def compose(repo, base, patches, files, branch):
     """Commit the patches onto @base in @repo as @branch; the commits."""
     tree = Tree(repo, base)
-    owner = {}
+    owner = owners(patches, files)
     stream = []
 
     def put(text):
         stream.append(text if isinstance(text, bytes) else text.encode())
 
     with tempfile.TemporaryDirectory(prefix="series.") as scratch:
+        first = first_versions(repo, base, patches, files, owner, scratch)
         for nr, patch in enumerate(patches, 1):
             where = f"{SERIES}/{patch.name}"
             changed = []
             for path in patch.added(files):
                 kernel = to_kernel(path)
-                if path in owner:
-                    raise Error(f"{path} is added by {owner[path]} and by {patch.name}")
                 if tree.get(kernel):
                     raise Error(f"{where}: adds {path}, but the tree has {kernel}")
-                owner[path] = patch.name
-                tree.now[kernel] = files[path]
+                tree.now[kernel] = first[kernel]
                 changed.append(kernel)
-            ours = {to_kernel(path): path for path in owner}
             for path in patch.changes:
-                if path in ours:
-                    raise Error(f"{where}: changes {path}: edit {ours[path]} instead")
                 if not tree.get(path) and to_repo(path):
                     raise Error(f"{where}: makes {path}: put it at {to_repo(path)} and say Adds:")
             if patch.diff:
@@ -320,9 +365,6 @@ def compose(repo, base, patches, files, branch):
                     put("\n")
                 else:
                     put(f"D {path}\n")
-        for path in sorted(files):
-            if path.startswith(COMPLETE) and path not in owner:
-                raise Error(f"{path} is added by no patch of {SERIES}")
         marks = os.path.join(scratch, "marks")
         git("fast-import", "--quiet", "--force", "--date-format=raw",
             f"--export-marks={marks}", cwd=repo, data=b"".join(stream))

@@ -61,9 +61,8 @@ def number_all(numbers, first):
     return out
 
 
-def commit_patch(repo, commit, gone):
-    """Message, new files' paths and diff of a commit.  @gone: paths that the
-    tree below the series has, so that they are changed and not added."""
+def read_commit(repo, commit):
+    """Message of a commit, and paths that it touches."""
     name = git_line("log", "-1", "--format=%h (\"%s\")", commit, cwd=repo)
     parents = git_line("log", "-1", "--format=%P", commit, cwd=repo).split()
     if len(parents) != 1:
@@ -75,22 +74,19 @@ def commit_patch(repo, commit, gone):
         raise Error(f"{name} has no Signed-off-by: amend it with git commit -s")
     raw = git("diff-tree", "-r", "-z", "--no-renames", "--no-commit-id",
               "--name-only", commit, cwd=repo).decode()
-    new, changed = [], []
-    for path in filter(None, raw.split("\0")):
-        if to_repo(path) and path not in gone:
-            new.append(path)
-        else:
-            changed.append(path)
-    diff = ""
-    if changed:
-        diff = git("diff-tree", "-p", "--no-renames", "--no-commit-id",
-                   "--no-ext-diff", "--no-textconv", "--no-color",
-                   "--diff-algorithm=myers", "--unified=3", "--src-prefix=a/",
-                   "--dst-prefix=b/", commit, "--", *changed,
-                   cwd=repo).decode()
-        # Blob names change with the base and say nothing that the diff does not.
-        diff = re.sub(r"^index [0-9a-f]+\.\.[0-9a-f]+.*\n", "", diff, flags=re.M)
-    return message, new, diff
+    return message, list(filter(None, raw.split("\0")))
+
+
+def diff_of_commit(repo, commit, paths):
+    """What the commit changes in these paths."""
+    if not paths:
+        return ""
+    diff = git("diff-tree", "-p", "--no-renames", "--no-commit-id",
+               "--no-ext-diff", "--no-textconv", "--no-color",
+               "--diff-algorithm=myers", "--unified=3", "--src-prefix=a/",
+               "--dst-prefix=b/", commit, "--", *paths, cwd=repo).decode()
+    # Blob names change with the base and say nothing that the diff does not.
+    return re.sub(r"^index [0-9a-f]+\.\.[0-9a-f]+.*\n", "", diff, flags=re.M)
 
 
 def tree_files(repo, commit):
@@ -158,22 +154,30 @@ def take(root, tree, base, branch_tree, text, scratch):
     pristine = tree_files(repo, base)
     tip = tree_files(repo, last)
 
-    # New files are as they are at the tip.
+    # New files are as they are at the tip; what a patch changes in a file that
+    # one before it adds stays its own.
     owned = {to_kernel(path) for patch in stay for path in patch.added(files)}
     before = {path for patch in replaced for path in patch.added(files)}
     fresh, added, notes = [], set(), []
     for commit in commits:
-        message, new, diff = commit_patch(repo, commit, pristine)
-        mine = []
-        for path in new:
-            if path in tip and path not in added and path not in owned:
+        message, paths = read_commit(repo, commit)
+        subject = message.splitlines()[0]
+        mine, changed, later = [], [], []
+        for path in paths:
+            if path in pristine or not to_repo(path):
+                changed.append(path)
+            elif path not in tip:
+                continue
+            elif path in added or path in owned:
+                later.append(path)
+            else:
                 mine.append(to_repo(path))
                 added.add(path)
-        subject = message.splitlines()[0]
-        if not mine and not diff:
+        if not mine and not changed and known.get(subject) not in replaced:
             notes.append(f"{subject}: only changes files that other patches "
                          "add; taken into them")
             continue
+        diff = diff_of_commit(repo, commit, changed + later)
         if any(subject == have[0].splitlines()[0] for have in fresh):
             raise Error(f"two commits are called \"{subject}\"")
         fresh.append((message, mine, diff))
