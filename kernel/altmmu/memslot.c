@@ -57,10 +57,13 @@ void altmmu_invalidate_roots(struct kvm *kvm)
 	 * The root of a VM with a mirror is where the CPU finds private memory,
 	 * which nobody has asked to drop.
 	 */
-	if (kvm_has_soft_mirror(kvm))
+	if (kvm_has_soft_mirror(kvm)) {
 		altmmu_zap_roots(kvm);
-	else
+		/* Faults that have begun are stale: it is what vCPUs do next. */
+		kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);
+	} else {
 		pgt_roots_invalidate(&kvm->arch.altmmu->mmu, PGT_ANY_SPACE);
+	}
 }
 
 /**

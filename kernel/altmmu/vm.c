@@ -165,7 +165,10 @@ int altmmu_init_vm(struct kvm *kvm)
 
 	if (mmu == KVM_X86_MMU_ALTMMU)
 		altmmu_say_if_missing();
-	/* Many a VM has one choice only, such as TDX guests. */
+	/* Nothing of it has met a TDX module: a TD is asked for one by one. */
+	if (kvm_has_mirrored_tdp(kvm))
+		mmu = KVM_X86_MMU_KVM;
+	/* Many a VM has one choice only. */
 	if (!(mmus & BIT(mmu)))
 		mmu = ffs(mmus) - 1;
 	if (mmu < 0)
@@ -230,7 +233,8 @@ static int altmmu_replace(struct kvm *kvm, struct altmmu_vm *vm)
 	mutex_lock(&kvm->slots_lock);
 	/*
 	 * Without vCPUs and memslots nobody maps.  Who comes to unmap all the
-	 * same holds slots_lock, or the MMU lock while it looks at the VM's MMU.
+	 * same looks at the VM's MMU with the MMU lock held, which it may drop on
+	 * its way; it is in an SRCU section then, or holds slots_lock.
 	 */
 	write_lock(&kvm->mmu_lock);
 	if (altmmu_has_been_used(kvm)) {
@@ -250,6 +254,8 @@ static int altmmu_replace(struct kvm *kvm, struct altmmu_vm *vm)
 		altmmu_create_debugfs(kvm);
 	mutex_unlock(&kvm->lock);
 
+	if (!r && old)
+		synchronize_srcu(&kvm->srcu);
 	altmmu_free_vm(old);
 	return r;
 }

@@ -59,9 +59,9 @@ static void check_call(enum mirror_call call)
 		return;
 	}
 	lockdep_assert_held_write(&vm.lock);
-	/* Few are at work at the same time. */
+	/* However many are at work. */
 	if (call == MIRROR_TRACK && pvm.mirror.blocked &&
-	    pvm.mirror.tracks - pvm.mirror.oldest > 2 * MIRROR_MAX_AGE)
+	    pvm.mirror.tracks - pvm.mirror.oldest >= MIRROR_MAX_AGE)
 		host_fail("age", "an entry is blocked for %llu tracks",
 			  (unsigned long long)(pvm.mirror.tracks -
 					       pvm.mirror.oldest));

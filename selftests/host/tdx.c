@@ -136,8 +136,11 @@ void tdx_create(const struct vm_config *config, bool direct)
 
 void tdx_finalize(void)
 {
+	write_lock(&tdx.lock);
 	softsept_finalize(&tdx.soft);
-	tdx_sept_finalize(&tdx.sept);
+	if (!tdx.direct)
+		tdx_sept_finalize(&tdx.sept);
+	write_unlock(&tdx.lock);
 }
 
 void tdx_teardown(void)

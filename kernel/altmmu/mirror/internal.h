@@ -87,7 +87,7 @@ void mirror_free_table(u64 *table);
 int mirror_block(struct mirror *mirror, struct pgt_batch *batch,
 		 struct pgt_pos *pos);
 void mirror_track(struct mirror *mirror);
-void mirror_catch_up(struct mirror *mirror);
+void mirror_catch_up(struct mirror *mirror, struct pgt_batch *batch);
 void mirror_give_up_leaf(struct mirror *mirror, struct pgt_batch *batch,
 			 struct pgt_pos *pos);
 

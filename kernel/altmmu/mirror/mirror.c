@@ -104,8 +104,9 @@ int mirror_check(struct mirror *mirror, enum mirror_call call, u64 gfn,
 	if (likely(!ret) || (call == MIRROR_MAP && ret > 0) ||
 	    (call == MIRROR_PROMOTE && ret == -EOPNOTSUPP))
 		return ret;
-	WRITE_ONCE(mirror->broken, true);
 	mirror_env_broken(mirror, call, gfn, level, ret);
+	/* Pairs with mirror_map(): who sees this sees that the VM is stopped. */
+	smp_store_release(&mirror->broken, true);
 	return -EIO;
 }
 
@@ -165,6 +166,12 @@ int mirror_init(struct mirror *mirror, rwlock_t *lock,
 	}
 	pgt_cache_drain(&cache);
 	return ret;
+}
+
+void mirror_track_again(struct mirror *mirror)
+{
+	lockdep_assert_held_write(mirror->mmu.lock);
+	mirror->untracked = mirror->blocked;
 }
 
 /* Nobody is left who could be busy for long: what is not had then is leaked. */

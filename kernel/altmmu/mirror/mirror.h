@@ -24,10 +24,9 @@
 /* gfns that one epoch lets go of at the most: 1 GiB. */
 #define MIRROR_BATCH		BIT_ULL(18)
 /*
- * Tracks that something may stay blocked for.  Then whoever wants to block more
- * finishes it first, and who is at work lets nobody else have the lock.  So each
- * operation in progress adds one track at the most.  A provider may keep but a part
- * of the epoch with what is blocked: enough of it for twice as many.
+ * Tracks that something may stay blocked for, however many operations are in
+ * progress: after that whoever wants to block more finishes all that is blocked
+ * first.
  */
 #define MIRROR_MAX_AGE		128
 
@@ -105,6 +104,17 @@ void mirror_cache_drain(struct mirror_cache *cache);
 int mirror_init(struct mirror *mirror, rwlock_t *lock,
 		struct mirror_provider *provider, int levels, u64 max_gfn,
 		const struct pgt_counters *counters);
+
+/**
+ * mirror_track_again() - tracks so far count for nothing
+ * @mirror:	whose
+ *
+ * What zaps have blocked that have let go of the lock is tracked once more before
+ * it goes.
+ *
+ * Context: exclusive.
+ */
+void mirror_track_again(struct mirror *mirror);
 
 /**
  * mirror_destroy() - give back every table

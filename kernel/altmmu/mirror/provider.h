@@ -148,7 +148,10 @@ struct mirror_ops {
  * @max_map_level: the largest leaf that map() takes; larger ones are promoted
  * @max_leaf_level: the largest leaf that can be had
  * @finalized:	the guest may run: from now on map(), not add().  Set by the
- *		provider with smp_store_release() when all that add() did is done
+ *		provider with smp_store_release() when all that add() did is done.
+ *		If real tables want no track before that, it is set in one hold of
+ *		the MMU lock, exclusively, with what makes them want it, and
+ *		mirror_track_again() is called there
  * @calls:	calls made, by enum mirror_call; the mirror counts
  * @busy:	of them, how many were busy
  * @kicks:	times that all vCPUs were kicked, but for opening a window

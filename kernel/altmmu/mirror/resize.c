@@ -67,6 +67,8 @@ static int mirror_demote(struct mirror *mirror, struct pgt_batch *batch,
  * @level:	of the leaves, 2 or 3
  * @cache:	a pair of tables for each leaf
  *
+ * Who calls has caught up.
+ *
  * Context: exclusive.
  * Return: 0, -ENOMEM with nothing done, -EIO.
  */
@@ -86,8 +88,6 @@ int mirror_split_at(struct mirror *mirror, const u64 *gfns, unsigned int nr,
 	if (cache->tables.nr < found || cache->provided.nr < found)
 		return -ENOMEM;
 
-	/* The leaves stay where they are: what goes is blocked, or empty. */
-	mirror_catch_up(mirror);
 	pgt_batch_begin(&batch, &mirror->mmu, PGT_EXCLUSIVE, false);
 	for (unsigned int i = 0; i < found && !ret; i++) {
 		ret = mirror_block(mirror, &batch, &leaf[i]);
@@ -108,10 +108,15 @@ int mirror_split_at(struct mirror *mirror, const u64 *gfns, unsigned int nr,
 int mirror_split(struct mirror *mirror, u64 gfn, int level,
 		 struct mirror_cache *cache)
 {
+	struct pgt_batch batch;
 	int ret = 0;
 
-	for (int at = mirror->fmt.max_leaf_level; at > level && !ret; at--)
+	pgt_batch_begin(&batch, &mirror->mmu, PGT_EXCLUSIVE, true);
+	for (int at = mirror->fmt.max_leaf_level; at > level && !ret; at--) {
+		mirror_catch_up(mirror, &batch);
 		ret = mirror_split_at(mirror, &gfn, 1, at, cache);
+	}
+	pgt_batch_end(&batch);
 	return ret;
 }
 
@@ -168,7 +173,7 @@ static unsigned int mirror_promote_part(struct mirror *mirror,
 	bool any = false;
 	struct pgt_walk w;
 
-	mirror_catch_up(mirror);
+	mirror_catch_up(mirror, batch);
 	rcu_read_lock();
 	pgt_for_each(&w, mirror->root, range, level) {
 		if (w.pos.level != level || !pgt_is_table(w.pos.old, level) ||

@@ -64,7 +64,7 @@ static bool mirror_validate_blocked(struct mirror_census *census,
 	if (pos->gfn < mirror->blocked_in.start ||
 	    pos->gfn + pgt_pages(pos->level) > mirror->blocked_in.end)
 		return mirror_wrong(census, "blocked out of what is known", pos);
-	if (mirror->tracks - mirror->oldest > 2 * MIRROR_MAX_AGE)
+	if (mirror->tracks - mirror->oldest > MIRROR_MAX_AGE)
 		return mirror_wrong(census, "blocked for too long", pos);
 	return true;
 }

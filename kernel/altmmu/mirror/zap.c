@@ -24,14 +24,12 @@ static bool mirror_is_late(const struct mirror *mirror)
 }
 
 /*
- * Let others have the lock, unless all that they could do is to make what is
- * blocked older.  Those whom a window keeps out of the guest may wait for it.
+ * Let others have the lock.  Those whom a window keeps out of the guest may wait
+ * for it.
  */
 static bool mirror_rest(struct mirror *mirror, struct pgt_walk *w,
 			struct pgt_batch *batch)
 {
-	if (unlikely(mirror_is_late(mirror)))
-		return false;
 	/* As the walk would rest, which asks again if somebody waits. */
 	if (unlikely(mirror->window) && w->steps == 1 && w->gfn != w->rested) {
 		if (!pgt_batch_should_yield(batch)) {
@@ -41,6 +39,22 @@ static bool mirror_rest(struct mirror *mirror, struct pgt_walk *w,
 		mirror_close_window(mirror);
 	}
 	return pgt_walk_rest(w, batch);
+}
+
+/*
+ * The same for a walk that is about to block more: whoever comes back finishes
+ * first what has got too old meanwhile.
+ */
+static bool mirror_rest_blocking(struct mirror *mirror, struct pgt_walk *w,
+				 struct pgt_batch *batch)
+{
+	if (!mirror_rest(mirror, w, batch))
+		return false;
+	/* The walk goes on from the root. */
+	rcu_read_unlock();
+	mirror_catch_up(mirror, batch);
+	rcu_read_lock();
+	return true;
 }
 
 static void mirror_range_join(struct pgt_range *all,
@@ -179,7 +193,7 @@ static void mirror_unlink(struct mirror *mirror, struct pgt_batch *batch,
 }
 
 /*
- * Block every leaf in @part; small parts may cut a leaf, which goes whole.
+ * Block every leaf in @part; one that its end cuts goes whole.
  *
  * Return: the end of it; or the gfn of a leaf that reaches beyond @limit, which
  * somebody made while the lock was dropped.
@@ -193,7 +207,7 @@ static u64 mirror_block_leaves(struct mirror *mirror, struct pgt_batch *batch,
 
 	rcu_read_lock();
 	pgt_for_each(&w, mirror->root, part, 1) {
-		if (mirror_rest(mirror, &w, batch) ||
+		if (mirror_rest_blocking(mirror, &w, batch) ||
 		    !pgt_is_leaf(w.pos.old, w.pos.level))
 			continue;
 		if (w.pos.gfn < limit->start ||
@@ -216,7 +230,8 @@ static void mirror_block_tables(struct mirror *mirror, struct pgt_batch *batch,
 
 	rcu_read_lock();
 	pgt_for_each(&w, mirror->root, range, level) {
-		if (mirror_rest(mirror, &w, batch) || w.pos.level != level ||
+		if (mirror_rest_blocking(mirror, &w, batch) ||
+		    w.pos.level != level ||
 		    !pgt_is_table(w.pos.old, level) ||
 		    !mirror_table_is_empty(pgt_table_of(&mirror->fmt,
 							w.pos.old)))
@@ -254,19 +269,20 @@ static void mirror_finish(struct mirror *mirror, struct pgt_batch *batch,
  * Before more is blocked: finish what has been for too long, wherever it is.
  * Whose it is may be far from here, or not come to it for as long as he waits
  * for the lock.
+ *
+ * The lock may be dropped on the way, for whoever has it then does the same
+ * before he blocks anything, until nothing is left blocked.  So nothing is
+ * blocked meanwhile, there is no track to be made, and nothing gets older.
  */
-void mirror_catch_up(struct mirror *mirror)
+void mirror_catch_up(struct mirror *mirror, struct pgt_batch *batch)
 {
-	struct pgt_range range = mirror->blocked_in;
-	struct pgt_batch batch;
+	while (unlikely(mirror_is_late(mirror))) {
+		struct pgt_range range = mirror->blocked_in;
 
-	if (likely(!mirror_is_late(mirror)))
-		return;
-	pgt_batch_begin(&batch, &mirror->mmu, PGT_EXCLUSIVE, false);
-	mirror_track(mirror);
-	mirror_finish(mirror, &batch, &range, 1);
-	mirror_close_window(mirror);
-	pgt_batch_end(&batch);
+		mirror_track(mirror);
+		mirror_finish(mirror, batch, &range, 1);
+		mirror_close_window(mirror);
+	}
 }
 
 /*
@@ -283,7 +299,7 @@ static u64 mirror_epoch(struct mirror *mirror, struct pgt_batch *batch,
 	struct pgt_range emptied[PGT_MAX_LEVEL + 1] = { };
 	int levels = mirror->root->levels;
 
-	mirror_catch_up(mirror);
+	mirror_catch_up(mirror, batch);
 	leaves.end = mirror_block_leaves(mirror, batch, part, limit);
 	for (int level = 2; level <= levels; level++) {
 		if (!mirror->untracked && part->start < part->end)
@@ -306,7 +322,7 @@ static u64 mirror_epoch(struct mirror *mirror, struct pgt_batch *batch,
 }
 
 /* Split leaves that reach beyond the range, those of each level at once. */
-static int mirror_split_ends(struct mirror *mirror,
+static int mirror_split_ends(struct mirror *mirror, struct pgt_batch *batch,
 			     const struct pgt_range *range,
 			     struct mirror_cache *cache)
 {
@@ -323,6 +339,7 @@ static int mirror_split_ends(struct mirror *mirror,
 		    (!nr || pgt_base(range->end, level) !=
 			    pgt_base(range->start, level)))
 			ends[nr++] = range->end;
+		mirror_catch_up(mirror, batch);
 		ret = mirror_split_at(mirror, ends, nr, level, cache);
 	}
 	return ret;
@@ -365,11 +382,11 @@ int mirror_zap(struct mirror *mirror, struct pgt_range *range, bool may_yield,
 		left.start = mirror_first(mirror, &batch, &left);
 		if (left.start >= left.end)
 			break;
-		/* In step with large leaves, so that none is cut here. */
+		/* A leaf that is cut goes whole, unless by the end of all. */
 		part.start = left.start;
-		part.end = min((left.start | (mirror->batch - 1)) + 1,
-			       left.end);
-		ret = mirror_split_ends(mirror, &left, cache);
+		part.end = left.start + min(mirror->batch,
+					    left.end - left.start);
+		ret = mirror_split_ends(mirror, &batch, &left, cache);
 		if (ret == -ENOMEM)
 			break;
 		left.start = mirror_epoch(mirror, &batch, &part, &left);

@@ -22,6 +22,7 @@
 #include <asm/barrier.h>
 #include <asm/shared/tdx_errno.h>
 
+#include "../mirror/mirror.h"
 #include "sept.h"
 #include "vmx/tdx_arch.h"
 
@@ -337,6 +338,8 @@ void tdx_sept_init(struct tdx_sept *sept)
 
 void tdx_sept_finalize(struct tdx_sept *sept)
 {
+	/* Zaps that have let go of the lock have removed without a track so far. */
+	mirror_track_again(sept->provider.mirror);
 	/* Who sees this sees all that was added, and adds nothing more. */
 	smp_store_release(&sept->provider.finalized, true);
 }

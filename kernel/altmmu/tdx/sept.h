@@ -40,6 +40,8 @@ void tdx_sept_init(struct tdx_sept *sept);
 /**
  * tdx_sept_finalize() - the TD may run: from now on pages are added empty
  * @sept:	whose TDH.MR.FINALIZE has succeeded
+ *
+ * Context: exclusive, in one hold of the lock with TDH.MR.FINALIZE.
  */
 void tdx_sept_finalize(struct tdx_sept *sept);
 

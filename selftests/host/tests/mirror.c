@@ -329,12 +329,38 @@ HOST_TEST(mirror, convert_beyond_1g)
 {
 	pvm_create(PVM_EPT, 1, VM_MAX_GFNS, 1, 0);
 	pvm.around = 512;
-	fill(PAGES_1G - 1024, VM_MAX_GFNS, 1);
+	fill(0, 1024, 1);
+	fill(PAGES_1G, VM_MAX_GFNS, 1);
 	pvm_cost_begin();
-	pvm_convert(PAGES_1G - 1000, VM_MAX_GFNS, false);
+	pvm_convert(100, VM_MAX_GFNS, false);
 	check_epochs(2);
 	/* The tables that the first has emptied go with the second. */
 	HOST_EQ(pvm_cost().calls[MIRROR_UNLINK], 1);
+	pvm_check();
+	pvm_destroy();
+}
+
+/* Where a batch begins is no matter of addresses. */
+HOST_TEST(mirror, convert_across_1g)
+{
+	pvm_create(PVM_EPT, 1, VM_MAX_GFNS, 1, 0);
+	pvm.around = 512;
+	fill(PAGES_1G - 512, PAGES_1G + 512, 1);
+	pvm_cost_begin();
+	pvm_convert(PAGES_1G - 256, PAGES_1G + 256, false);
+	check_epochs(1);
+	pvm_check();
+	pvm_destroy();
+
+	/* A leaf that the end of a batch cuts goes with it. */
+	pvm_create(PVM_EPT, 1, VM_MAX_GFNS, 2, 0);
+	pvm.around = 512;
+	fill(0, 512, 1);
+	pvm.around = 2;
+	fill(PAGES_1G, PAGES_1G + 1024, 2);
+	pvm_cost_begin();
+	pvm_convert(256, PAGES_1G + 512, false);
+	check_epochs(1);
 	pvm_check();
 	pvm_destroy();
 }
@@ -492,7 +518,7 @@ HOST_TEST(mirror, straddle_1g)
 		pvm_create(config, 2, VM_MAX_GFNS, 2, 0);
 		make_1g(true);
 		fill(PAGES_1G, VM_MAX_GFNS, 2);
-		convert_and_check(0x210, PAGES_1G + 0x210, 4);
+		convert_and_check(0x210, PAGES_1G + 0x210, 3);
 		HOST_EQ(pvm_cost().calls[MIRROR_DEMOTE], 3);
 		pvm_destroy();
 	}

@@ -74,6 +74,8 @@ HOST_TEST(mirror_age, a_few_each)
 {
 	pvm_create(PVM_EPT, 2, 2048, 1, 0);
 	HOST_EQ(pvm_map(0, 0, 1, 1, 512), 512);
+	/* Keeps a table, or it may be on its way out when a fault needs it. */
+	HOST_EQ(pvm_map(0, 2047, 1, 1, 1), 1);
 	next = OTHERS;
 	zap_beside(0, 512, zap_one, EPOCHS);
 	pvm_destroy();
@@ -98,6 +100,69 @@ HOST_TEST(mirror_age, many_at_once)
 		zap_beside(0, 2, zap_many, 1);
 		pvm_destroy();
 	}
+}
+
+static bool odd;
+
+/* A page, and then its table: two epochs. */
+static void zap_tables(void)
+{
+	if (odd)
+		zap_one();
+	next = OTHERS + 512;
+	for (unsigned int i = 0; i < MIRROR_MAX_AGE; i++) {
+		HOST_CHECK(pvm_access(1, next, CPU_WRITE));
+		pvm_convert_tables(pgt_base(next, 2), pgt_base(next, 2) + 512,
+				   false);
+		next += 512;
+	}
+}
+
+/* An operation may become too late on its way, too. */
+HOST_TEST(mirror_age, tables)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		mem_reset();
+		pvm_create(PVM_EPT, 2, VM_MAX_GFNS, 1, 0);
+		HOST_EQ(pvm_map(0, 0, 1, 1, 2), 2);
+		next = OTHERS;
+		odd = i;
+		zap_beside(0, 2, zap_tables, 1);
+		pvm_destroy();
+	}
+}
+
+/* So many that have blocked something, and all of which are yet to track. */
+#define AT_ONCE		(MIRROR_MAX_AGE + 20)
+
+static unsigned int in_progress;
+
+static void zap_two(void)
+{
+	u64 start = OTHERS + 2 * in_progress;
+
+	if (in_progress == AT_ONCE)
+		return;
+	in_progress++;
+	others = zap_two;
+	gaps = 1;
+	sim_need_resched = true;
+	pvm_convert(start, start + 2, true);
+}
+
+/*
+ * Many are at work at once.  None begins when something has become too old, but
+ * all go on, and track.
+ */
+HOST_TEST(mirror_age, many_in_progress)
+{
+	pvm_create(PVM_EPT, 2, 2048, 1, 0);
+	HOST_EQ(pvm_map(0, 0, 1, 1, 2), 2);
+	HOST_EQ(pvm_map(0, OTHERS, 1, 1, 512), 512);
+	in_progress = 0;
+	zap_beside(0, 2, zap_two, 1);
+	HOST_EQ(in_progress, AT_ONCE);
+	pvm_destroy();
 }
 
 static void zap_in_steps(void)

@@ -376,17 +376,20 @@ static long model_zap(u64 start, u64 end)
 {
 	long epochs = model_cut(start, end);
 
-	while (start < end) {
-		u64 next = min(pgt_base(start, 3) + MODEL_1G, end);
-		bool any = false;
-
-		for (; start < next; start++) {
-			any |= model.level[start];
-			model.pages -= !!model.level[start];
-			model.level[start] = 0;
-			model.accepted[start] = false;
+	for (u64 next = start; start < end; start++) {
+		if (!model.level[start])
+			continue;
+		/* A batch begins where something is; a leaf goes whole. */
+		if (start >= next) {
+			next = start + MODEL_1G;
+			if (next < end && model.level[next])
+				next = pgt_base(next + pgt_pages(model.level[next]) - 1,
+						model.level[next]);
+			epochs++;
 		}
-		epochs += any;
+		model.pages--;
+		model.level[start] = 0;
+		model.accepted[start] = false;
 	}
 	return epochs;
 }

@@ -150,7 +150,7 @@ VALIDATE_TEST(blocked)
 	mirror->oldest = mirror->tracks;
 	pvm_validate();
 	breaks(SMALL, 1, was | MIRROR_BLOCKED, "blocked and present");
-	mirror->tracks += 2 * MIRROR_MAX_AGE + 1;
+	mirror->tracks += MIRROR_MAX_AGE + 1;
 	broken("blocked for too long");
 	mirror->oldest = mirror->tracks;
 	*link = was_link;

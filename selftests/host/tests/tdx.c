@@ -13,6 +13,7 @@
 #include <asm/shared/tdx_errno.h>
 
 #include "private.h"
+#include "sim/explore.h"
 #include "tdx.h"
 #include "test.h"
 
@@ -143,6 +144,46 @@ HOST_TEST(tdx, add)
 	}
 	tdx_zap(0, 8, false);
 	tdx_destroy();
+}
+
+static unsigned int finalize_at;
+
+static void finalize_in_gap(void)
+{
+	if (finalize_at && !--finalize_at)
+		tdx_finalize();
+}
+
+/*
+ * The TD is finalized while a zap has let go of the lock: what it had blocked is
+ * tracked after all, wherever it had come to.
+ */
+HOST_TEST(tdx, finalize_beside_zap)
+{
+	const u64 source = DATA_PFN_BASE + 0x100000;
+	unsigned int gaps = 0;
+
+	do {
+		mem_reset();
+		tdx_create(TDX_EPT4, false);
+		tdx.source = pfn_to_page(source);
+		for (u64 gfn = 0; gfn < 8; gfn++)
+			HOST_EQ(tdx_map(gfn, 1), 1);
+		tdx.source = NULL;
+		finalize_at = ++gaps;
+		sim_gap = finalize_in_gap;
+		sim_need_resched = true;
+		tdx_zap(2, 6, false);
+		sim_need_resched = false;
+		sim_gap = NULL;
+		HOST_EQ(tdx.mirror.broken, false);
+		tdx_compare(0, 32);
+		if (finalize_at)
+			tdx_finalize();
+		tdx_destroy();
+	} while (!finalize_at);
+	/* In either half of the zap. */
+	HOST_CHECK(gaps > 6);
 }
 
 /* Without a page to copy there is a bug in KVM, and no SEAMCALL. */
