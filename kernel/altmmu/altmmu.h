@@ -167,6 +167,9 @@ void altmmu_recover_nx(struct kvm *kvm, unsigned int ratio);
 int altmmu_init_private(struct kvm *kvm, struct mirror_provider *provider,
 			int levels, gfn_t end);
 
+/* Before faults of a guest that accepts a page of @level, and with 0 after them. */
+void altmmu_set_accept_level(struct kvm_vcpu *vcpu, u8 level);
+
 /*
  * Software private memory: private.c, private_fault.c.  But for the first two,
  * for VMs that have it.

@@ -403,12 +403,6 @@ void altmmu_destroy_private_vcpu(struct kvm_vcpu *vcpu)
 	kfree(pv);
 }
 
-int altmmu_topup_private(struct kvm_vcpu *vcpu)
-{
-	return mirror_cache_fill(&vcpu->arch.altmmu->private->cache,
-				 PT64_ROOT_MAX_LEVEL);
-}
-
 /**
  * altmmu_enter_guest() - count a vCPU in, just before it enters the guest
  * @vcpu:	current, IN_GUEST_MODE, without a request to exit

@@ -38,14 +38,16 @@ struct altmmu_private {
  * @soft:	the epoch that it last entered the guest with
  * @pfns:	room for a fault's neighbours: a page
  * @accept_level: of the guest's accept that is being served, or 0
- * @too_large:	it found a leaf that is larger
+ * @split_level: a leaf is to be made that small, before the next fault; or 0
+ * @split_gfn:	in that leaf
  */
 struct altmmu_private_vcpu {
 	struct mirror_cache cache;
 	struct softsept_vcpu soft;
 	u64 *pfns;
 	u8 accept_level;
-	bool too_large;
+	u8 split_level;
+	gfn_t split_gfn;
 };
 
 static inline struct altmmu_private *altmmu_private(const struct kvm *kvm)

@@ -103,6 +103,41 @@ static bool altmmu_is_pending(struct kvm_vcpu *vcpu, gfn_t gfn)
 	       SOFTSEPT_PENDING;
 }
 
+/**
+ * altmmu_set_accept_level() - the faults that follow are of a guest that accepts
+ * @vcpu:	current
+ * @level:	of the page that it accepts: no larger leaf is mapped, and one that
+ *		there is is split; 0: it is any other fault
+ */
+void altmmu_set_accept_level(struct kvm_vcpu *vcpu, u8 level)
+{
+	vcpu->arch.altmmu->private->accept_level = level;
+}
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(altmmu_set_accept_level);
+
+/*
+ * Have ready what the next fault needs: tables, and a leaf that is as small as the
+ * one before wanted it.
+ */
+int altmmu_topup_private(struct kvm_vcpu *vcpu)
+{
+	struct altmmu_private_vcpu *pv = vcpu->arch.altmmu->private;
+	u8 level = pv->split_level;
+	int r;
+
+	r = mirror_cache_fill(&pv->cache, PT64_ROOT_MAX_LEVEL);
+	if (r || likely(!level))
+		return r;
+	pv->split_level = 0;
+	scoped_guard(write_lock, &vcpu->kvm->mmu_lock)
+		r = mirror_split(&altmmu_private(vcpu->kvm)->mirror,
+				 pv->split_gfn, level, &pv->cache);
+	/* The cache was full, so it is not that; and trying again does no harm. */
+	if (r && r != -ENOMEM)
+		return r;
+	return mirror_cache_fill(&pv->cache, PT64_ROOT_MAX_LEVEL);
+}
+
 /* The largest leaf that a fault may map, for all but the memory behind it. */
 static u8 altmmu_max_private_level(struct kvm_vcpu *vcpu)
 {
@@ -150,7 +185,8 @@ int altmmu_map_private(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 				 fault->error_code, r);
 	switch (r) {
 	case -E2BIG:
-		pv->too_large = true;
+		pv->split_gfn = fault->gfn;
+		pv->split_level = map.max_level;
 		fallthrough;
 	case -EAGAIN:
 	case -ENOMEM:
@@ -180,22 +216,6 @@ int altmmu_map_private(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return r ? RET_PF_FIXED : RET_PF_SPURIOUS;
 }
 
-/* Make what maps a gfn no larger than the guest accepts. */
-static int altmmu_split_private(struct kvm_vcpu *vcpu, gfn_t gfn, int level)
-{
-	struct altmmu_private *private = altmmu_private(vcpu->kvm);
-	int r;
-
-	r = altmmu_topup(vcpu);
-	if (r)
-		return r;
-	guard(write_lock)(&vcpu->kvm->mmu_lock);
-	r = mirror_split(&private->mirror, gfn, level,
-			 &vcpu->arch.altmmu->private->cache);
-	/* With a full cache it is not that; and trying again does no harm. */
-	return r == -ENOMEM ? 0 : r;
-}
-
 /*
  * Have mapped what the guest accepts, as a fault would.
  *
@@ -204,14 +224,12 @@ static int altmmu_split_private(struct kvm_vcpu *vcpu, gfn_t gfn, int level)
  */
 static int altmmu_map_accepted(struct kvm_vcpu *vcpu, gpa_t gpa, int level)
 {
-	struct altmmu_private_vcpu *pv = vcpu->arch.altmmu->private;
 	int r;
 
-	pv->accept_level = level;
-	pv->too_large = false;
+	altmmu_set_accept_level(vcpu, level);
 	vcpu->stat.pf_taken++;
 	r = kvm_mmu_map_private(vcpu, gpa);
-	pv->accept_level = 0;
+	altmmu_set_accept_level(vcpu, 0);
 
 	switch (r) {
 	case RET_PF_EMULATE:
@@ -223,8 +241,6 @@ static int altmmu_map_accepted(struct kvm_vcpu *vcpu, gpa_t gpa, int level)
 		/* The memslot is about to go; the next look will tell. */
 		return 1;
 	}
-	if (r >= 0 && pv->too_large)
-		r = altmmu_split_private(vcpu, gpa_to_gfn(gpa), level);
 	return r < 0 ? r : 1;
 }
 
