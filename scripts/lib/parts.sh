@@ -124,7 +124,7 @@ run_parts()
 			exit 0
 			;;
 		*)
-			[ -n "${commands[$1]:-}" ] || {
+			[[ -n $1 && -n ${commands[$1]:-} ]] || {
 				echo "$me: there is no part '$1' (try --list)" >&2
 				exit 2
 			}

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+from arguments import Parser  # pylint: disable=unused-import
 from emulator import Machine
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '../..'))
@@ -14,14 +15,6 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '../..'))
 
 class RigError(Exception):
     """What the user is told in one line."""
-
-
-class Parser(argparse.ArgumentParser):
-    """One line on errors, and the exit status of wrong usage."""
-
-    def error(self, message):
-        print(f'{self.prog}: {message} (try --help)', file=sys.stderr)
-        sys.exit(2)
 
 
 def number(low, high):
