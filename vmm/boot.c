@@ -19,6 +19,7 @@
 #define PROTOCOL_64_BIT		0x20c	/* has xloadflags */
 #define LOADER_UNKNOWN		0xff
 #define ENTRY_64_BIT		0x200
+#define KERNEL_MAX		(256 * MIB)
 
 /* Selectors that the protocol wants. */
 #define BOOT_CODE		0x10
@@ -52,10 +53,14 @@ static void get_header(const struct image *kernel, struct setup_header *header)
 	memcpy(header, kernel->data + HEADER_OFFSET, sizeof(*header));
 }
 
-static void check_kernel(const char *path, const struct image *kernel)
+/* How large a kernel may be, from how it begins; dies if it is none. */
+static u64 check_header(const char *path, const struct image *kernel,
+			const void *unused)
 {
 	struct setup_header header;
+	u64 most;
 
+	(void)unused;
 	if (kernel->size < 2 * SECTOR)
 		die("kernel %s is not a bzImage: too short", path);
 	get_header(kernel, &header);
@@ -66,10 +71,31 @@ static void check_kernel(const char *path, const struct image *kernel)
 		die("kernel %s has no 64-bit entry", path);
 	if (header.pref_address < HIGH_MEMORY_START)
 		die("kernel %s wants to be loaded below 1M", path);
+	/* It unpacks itself to where it is loaded. */
+	most = setup_size(&header) + (u64)header.init_size;
+	return most < KERNEL_MAX ? most : KERNEL_MAX;
+}
+
+static void check_length(const char *path, const struct image *kernel)
+{
+	struct setup_header header;
+
+	get_header(kernel, &header);
 	if (kernel->size < setup_size(&header) + header.syssize * 16ULL)
 		die("kernel %s is cut short: %zu bytes, its header says %llu",
 		    path, kernel->size,
 		    setup_size(&header) + header.syssize * 16ULL);
+}
+
+/* An initramfs that the guest has no room for is not read to its end. */
+static u64 initrd_limit(const char *path, const struct image *initrd,
+			const void *data)
+{
+	const struct options *options = data;
+
+	(void)path;
+	(void)initrd;
+	return options->memory;
 }
 
 /**
@@ -85,8 +111,9 @@ void boot_read(const struct options *options, struct image *kernel,
 {
 	struct setup_header header;
 
-	kernel->data = read_file(options->kernel, "kernel", &kernel->size);
-	check_kernel(options->kernel, kernel);
+	kernel->data = read_file(options->kernel, "kernel", 2 * SECTOR,
+				 check_header, NULL, &kernel->size);
+	check_length(options->kernel, kernel);
 	get_header(kernel, &header);
 	if (strlen(options->append) > header.cmdline_size)
 		die("--append is %zu characters, the kernel takes %u",
@@ -94,8 +121,8 @@ void boot_read(const struct options *options, struct image *kernel,
 
 	initrd->size = 0;
 	if (options->initrd)
-		initrd->data = read_file(options->initrd, "initrd",
-					 &initrd->size);
+		initrd->data = read_file(options->initrd, "initrd", 0,
+					 initrd_limit, options, &initrd->size);
 }
 
 static void add_range(struct boot_params *params, u64 start, u64 end, u32 type)
@@ -233,9 +260,7 @@ void boot_load(struct vm *vm, const struct image *kernel,
 	get_header(kernel, &header);
 	setup = setup_size(&header);
 	start = header.pref_address;
-	/* The kernel unpacks itself to where it is loaded. */
-	if (!vm_memory(vm, start, header.init_size) ||
-	    kernel->size - setup > header.init_size)
+	if (!vm_memory(vm, start, header.init_size))
 		die("--memory: too little, this kernel needs %llu MiB to start",
 		    (start + header.init_size) / MIB + 1);
 	memcpy(vm_memory(vm, start, kernel->size - setup),

@@ -173,7 +173,14 @@ int kvm_call(int fd, unsigned long request, const char *name, void *argument);
 	kvm_call(fd, request, #request, (void *)(uintptr_t)(argument))
 
 /* file.c */
-u8 *read_file(const char *path, const char *what, size_t *size);
+struct image {
+	u8 *data;
+	size_t size;
+};
+
+u8 *read_file(const char *path, const char *what, size_t start,
+	      u64 (*limit)(const char *path, const struct image *file,
+			   const void *data), const void *data, size_t *size);
 
 /* vm.c */
 void vm_create(struct vm *vm, const struct options *options);
@@ -204,11 +211,6 @@ void private_hypercall(struct vm *vm, struct kvm_run *run);
 bool private_fault(struct vcpu *vcpu);
 
 /* boot.c */
-struct image {
-	u8 *data;
-	size_t size;
-};
-
 void boot_read(const struct options *options, struct image *kernel,
 	       struct image *initrd);
 void boot_load(struct vm *vm, const struct image *kernel,
