@@ -6,6 +6,9 @@
 #
 # A command that begins with & runs beside those that follow, up to the part
 # named "wait": that is for one that keeps a CPU busy and leaves the other idle.
+#
+# %logs in a command is the part's own folder for logs, which no other part writes
+# to, so that what a message names is still there in the end.
 
 # QEMU's CPUs share a thread, because guests may end by chance where they don't, see
 # Documentation/testing-kernel.rst; there is room for two machines at a time then.
@@ -47,11 +50,13 @@ add_up()
 # run_part NAME COMMAND: run it, keep what it prints, and print it but for counts.
 run_part()
 {
-	local start=$SECONDS status
+	local start=$SECONDS status in=/dev/null
 
+	# It may have to ask for a password.
+	[ "$1" != setup ] || ! [ -t 0 ] || in=/dev/stdin
 	set +e
 	# shellcheck disable=SC2086 # a command is words
-	$2 2>&1 </dev/null | tee "$logs/$1.log" |
+	$2 2>&1 <$in | tee "$logs/$1.log" |
 		grep --line-buffered -v '^[0-9]* passed, [0-9]* failed'
 	status=${PIPESTATUS[0]}
 	set -e
@@ -108,7 +113,7 @@ run_parts()
 	for part in "${parts[@]}"; do
 		read -r name command <<<"$part"
 		names+=("$name")
-		commands[$name]=$command
+		commands[$name]=${command//%logs/$logs/$name}
 	done
 	while [ $# -gt 0 ]; do
 		case $1 in
