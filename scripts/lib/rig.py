@@ -86,6 +86,13 @@ def nested_of(options, mmu):
         ('0' if mmu == 'altmmu' or options.cpu == 'intel' else '1')
 
 
+def check_mmu(parser, options):
+    """Refuse what KVM would do without."""
+    if options.mmu == 'altmmu' and options.npt == '0':
+        parser.error('altmmu needs nested page tables, or EPT: with --npt 0 '
+                     'choose --mmu kvm')
+
+
 def make_machine(options, mmu):
     """Build what is needed, and put a machine together."""
     if options.memory and not re.fullmatch(r'[1-9][0-9]{0,5}[MG]',
@@ -115,6 +122,6 @@ def make_machine(options, mmu):
                    slack=5 if options.config == 'debug' else 1)
 
 
-# In a machine: is the MMU the one that was asked for?
-CHECK_MMU = ('read -r mmu </sys/module/kvm/parameters/mmu && '
-             '[ "$mmu" = {mmu} ]')
+# In a machine: is a VM on the MMU that was asked for?  The parameter is what was
+# asked for, no more.
+CHECK_MMU = 'exec mmu-of-new-vm {mmu}'
