@@ -31,12 +31,37 @@ SPLAT = re.compile(
 # a CPUID that tells of one.
 KNOWN = re.compile(r'WARNING: \S*arch/x86/kernel/cpu/topology_common\.c:')
 
+# How the kernel begins a line of its own, with printk.time=1.
+TIMED = re.compile(r'\[ *\d+\.\d{6}\].*')
+
 # Set to have every machine go down.
 stopping = threading.Event()
 
 
 class EmulatorError(Exception):
     """There is no machine to be had; the text is one line for the user."""
+
+
+class Ear:
+    """Tells which of the kernel's lines, each heard once, are splats."""
+
+    def __init__(self):
+        # In the midst of a splat that is KNOWN.
+        self.known = False
+
+    def is_splat(self, line):
+        if KNOWN.search(line) or self.known:
+            self.known = '---[ end trace' not in line
+            return False
+        return bool(SPLAT.search(line))
+
+
+def splats_in(console):
+    """The splats on a console that the kernel, whose lines have a time, shares
+    with others: what those print may begin on the same line."""
+    ear = Ear()
+    timed = (TIMED.search(line.rstrip()) for line in console)
+    return [line[0] for line in timed if line and ear.is_splat(line[0])]
 
 
 @dataclass
@@ -215,8 +240,7 @@ class Boot:
         self.outputs = {}
         self.output_number = None
         self.output_ended = set()
-        # In the midst of a splat that is KNOWN.
-        self.known = False
+        self.ear = Ear()
         self.done = False
         # Called with each line that a command prints, when it does.
         self.on_output = lambda line: None
@@ -318,9 +342,7 @@ class Boot:
             self.done = True
 
     def _look_for_splat(self, line):
-        if KNOWN.search(line) or self.known:
-            self.known = '---[ end trace' not in line
-        elif SPLAT.search(line):
+        if self.ear.is_splat(line):
             splats = self.current.splats if self.current else self.splats
             splats.append(line)
             if 'Kernel panic' in line:
