@@ -143,8 +143,10 @@ void altmmu_clear_dirty_slot(struct kvm *kvm,
 void altmmu_clear_dirty_mask(struct kvm *kvm,
 			     const struct kvm_memory_slot *slot, gfn_t gfn,
 			     unsigned long mask, bool wrprot);
-void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
-		  gfn_t start, gfn_t end, int level, bool shared);
+void altmmu_split_range(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			gfn_t start, gfn_t end, int level);
+void altmmu_split_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
+		       int level);
 void altmmu_recover_huge_pages(struct kvm *kvm,
 			       const struct kvm_memory_slot *slot);
 void altmmu_zap_slot(struct kvm *kvm, const struct kvm_memory_slot *slot);

@@ -198,25 +198,42 @@ bool altmmu_wrprot_gfn(struct kvm *kvm, const struct kvm_memory_slot *slot,
 	return pgt_batch_defer(&batch);
 }
 
-static void altmmu_lock(struct kvm *kvm, bool shared)
+static void altmmu_lock(struct kvm *kvm, enum pgt_mode mode)
 {
-	if (shared)
+	if (mode == PGT_SHARED)
 		read_lock(&kvm->mmu_lock);
 	else
 		write_lock(&kvm->mmu_lock);
 }
 
-static void altmmu_unlock(struct kvm *kvm, bool shared)
+static void altmmu_unlock(struct kvm *kvm, enum pgt_mode mode)
 {
-	if (shared)
+	if (mode == PGT_SHARED)
 		read_unlock(&kvm->mmu_lock);
 	else
 		write_unlock(&kvm->mmu_lock);
 }
 
+/*
+ * Tables that splitting a range in one root may take: one for each huge leaf
+ * that reaches into it, whatever level it has.  As many as KVM allocates at a
+ * time are enough, the rest is for the next time.
+ */
+static unsigned int altmmu_split_tables(const struct pgt_range *range,
+					int level)
+{
+	u64 tables = 0;
+
+	while (++level <= PGT_MAX_LEAF_LEVEL)
+		tables += (range->end - 1) / KVM_PAGES_PER_HPAGE(level) -
+			  range->start / KVM_PAGES_PER_HPAGE(level) + 1;
+	return min(tables, KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE);
+}
+
 /* Split in one root, with the lock held; false if memory ran out. */
 static bool altmmu_split_root(struct kvm *kvm, struct pgt_root *root,
-			      gfn_t start, gfn_t end, int level, bool shared)
+			      gfn_t start, gfn_t end, int level,
+			      enum pgt_mode mode)
 {
 	struct altmmu_vm *vm = kvm->arch.altmmu;
 	struct pgt_range range = altmmu_shared_range(kvm, start, end);
@@ -225,49 +242,74 @@ static bool altmmu_split_root(struct kvm *kvm, struct pgt_root *root,
 	int r;
 
 	for (;;) {
-		pgt_batch_begin(&batch, root->mmu,
-				shared ? PGT_SHARED : PGT_EXCLUSIVE, true);
+		pgt_batch_begin(&batch, root->mmu, mode, true);
 		r = pgt_split(&batch, root, &range, level, exec,
 			      &vm->split_cache);
 		pgt_batch_end(&batch);
 		if (!r)
 			return true;
-		altmmu_unlock(kvm, shared);
+		altmmu_unlock(kvm, mode);
 		cond_resched();
 		r = pgt_cache_fill(&vm->split_cache,
-				   KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE, false);
-		altmmu_lock(kvm, shared);
+				   altmmu_split_tables(&range, level), false);
+		altmmu_lock(kvm, mode);
 		/* Those that are left are split when they are written to. */
 		if (r)
 			return false;
 	}
 }
 
-/**
- * altmmu_split() - split huge leaves before somebody waits for it
- * @kvm:	the VM
- * @slot:	where
- * @start:	first gfn
- * @end:	end of the gfns
- * @level:	level to get to
- * @shared:	how the MMU lock is held; it is dropped on the way
- *
- * Context: slots_lock, and the MMU lock as @shared says.
- */
-void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
-		  gfn_t start, gfn_t end, int level, bool shared)
+static void altmmu_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			 gfn_t start, gfn_t end, int level, enum pgt_mode mode)
 {
-	struct altmmu_vm *vm = kvm->arch.altmmu;
+	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
 	struct pgt_root *root;
 
 	lockdep_assert_held(&kvm->slots_lock);
-	pgt_for_each_root(&vm->mmu, root, slot->as_id, PGT_VALID_ROOTS) {
-		if (!altmmu_split_root(kvm, root, start, end, level, shared)) {
+	pgt_for_each_root(mmu, root, slot->as_id, PGT_VALID_ROOTS) {
+		if (!altmmu_split_root(kvm, root, start, end, level, mode)) {
 			pgt_root_put(root);
 			break;
 		}
 	}
-	pgt_cache_drain(&vm->split_cache);
+}
+
+/**
+ * altmmu_split_range() - split huge leaves of pages that are about to be logged
+ * @kvm:	the VM
+ * @slot:	where
+ * @start:	first gfn
+ * @end:	end of the gfns; 64 at the most
+ * @level:	level to get to
+ *
+ * Comes once for each word of a bitmap, mostly with nothing to split.  So it has
+ * no more tables than the pages can need, and the few that are not used stay in
+ * the cache for the next word, instead of being freed with the lock held.
+ *
+ * Context: exclusive, slots_lock; drops the lock on the way.
+ */
+void altmmu_split_range(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			gfn_t start, gfn_t end, int level)
+{
+	altmmu_split(kvm, slot, start, end, level, PGT_EXCLUSIVE);
+}
+
+/**
+ * altmmu_split_slot() - split all huge leaves of a memslot
+ * @kvm:	the VM
+ * @slot:	where
+ * @level:	level to get to
+ *
+ * Context: slots_lock; takes the MMU lock shared, and drops it on the way.
+ */
+void altmmu_split_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
+		       int level)
+{
+	read_lock(&kvm->mmu_lock);
+	altmmu_split(kvm, slot, slot->base_gfn, slot->base_gfn + slot->npages,
+		     level, PGT_SHARED);
+	read_unlock(&kvm->mmu_lock);
+	pgt_cache_drain(&kvm->arch.altmmu->split_cache);
 }
 
 /**
@@ -283,6 +325,9 @@ void altmmu_recover_huge_pages(struct kvm *kvm,
 	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
 	struct pgt_batch batch;
 	struct pgt_root *root;
+
+	/* What altmmu_split_range() has left. */
+	pgt_cache_drain(&kvm->arch.altmmu->split_cache);
 
 	read_lock(&kvm->mmu_lock);
 	pgt_batch_begin(&batch, mmu, PGT_SHARED, true);
