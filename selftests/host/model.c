@@ -1124,6 +1124,53 @@ static bool model_links_tables(const struct model_table *t)
 	return false;
 }
 
+static bool model_has_pages(const struct model_table *t)
+{
+	for (int i = 0; i < PGT_ENTRIES; i++)
+		if (t->entry[i].kind == MODEL_PAGE)
+			return true;
+	return false;
+}
+
+/* Make room for a page: -EAGAIN, PGT_DONE, or PGT_SPURIOUS if a table stays. */
+static int model_prune(struct model_batch *b, const struct pgt_map *map,
+		       struct model_at *at)
+{
+	unsigned int dropped = 0;
+	u64 index = pgt_index(map->gfn, at->level - 1);
+	int ret = PGT_DONE;
+
+	for (int i = 0; i < PGT_ENTRIES; i++, index++) {
+		struct model_at child = {
+			.table = at->e->table,
+			.e = &at->e->table->entry[index % PGT_ENTRIES],
+			.level = at->level - 1,
+		};
+
+		child.gfn = at->gfn + index % PGT_ENTRIES *
+			    pgt_pages(child.level);
+		if (child.e->kind == MODEL_FROZEN)
+			ret = -EAGAIN;
+		if (child.e->kind != MODEL_TABLE)
+			continue;
+		if ((map->nx_huge && child.e->nx_disallowed) ||
+		    model_has_pages(child.e->table) ||
+		    model_links_tables(child.e->table))
+			return PGT_SPURIOUS;
+		if (dropped++ == PGT_MAP_DROPS ||
+		    b->nr_frozen == PGT_BATCH_FROZEN)
+			return -EAGAIN;
+		if (b->real.mode == PGT_EXCLUSIVE) {
+			model_cut(b, &child, MODEL_EMPTY);
+			continue;
+		}
+		model_cut(b, &child, MODEL_FROZEN);
+		b->frozen[b->nr_frozen++] = child;
+		ret = -EAGAIN;
+	}
+	return ret;
+}
+
 /* Lowers @map->level as the engine does. */
 static int model_map_at(struct model_batch *b, struct model_root *root,
 			struct pgt_map *map)
@@ -1137,11 +1184,15 @@ static int model_map_at(struct model_batch *b, struct model_root *root,
 		if (ret)
 			return ret;
 		if (at.e->kind == MODEL_TABLE) {
-			if (!map->prefetch &&
-			    !(map->nx_huge && at.e->nx_disallowed) &&
+			ret = PGT_SPURIOUS;
+			if (!(map->nx_huge && at.e->nx_disallowed) &&
 			    at.gfn >= root->foreign_end &&
-			    !model_links_tables(at.e->table))
+			    !(map->prefetch && model_has_pages(at.e->table)))
+				ret = model_prune(b, map, &at);
+			if (ret == PGT_DONE)
 				break;
+			if (ret < 0)
+				return ret;
 			map->level--;
 			continue;
 		}

@@ -96,6 +96,8 @@ struct pgt_gather {
 };
 
 bool pgt_links_tables(const u64 *table, int level);
+bool pgt_drop_table(struct pgt_batch *batch, const struct pgt_format *fmt,
+		    struct pgt_pos *pos);
 void pgt_gather_leaf(struct pgt_gather *gather, const struct pgt_format *fmt,
 		     const struct pgt_pos *pos);
 void pgt_unlink_table(struct pgt_batch *batch, const struct pgt_format *fmt,

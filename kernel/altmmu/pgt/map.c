@@ -114,6 +114,7 @@ static int pgt_map_over_table(struct pgt_batch *batch, struct pgt_root *root,
 {
 	const struct pgt_format *fmt = root->fmt;
 	struct pgt_gather gather = { };
+	struct pgt_map one = *map;
 	u64 link = pos->old;
 	u64 leaf;
 
@@ -121,7 +122,10 @@ static int pgt_map_over_table(struct pgt_batch *batch, struct pgt_root *root,
 		return -EAGAIN;
 	pgt_unlink_table(batch, fmt, pgt_table_of(fmt, link), pos->gfn,
 			 pos->level - 1, &gather);
-	leaf = pgt_map_leaf(root, map, map->gfn, map->pfn, pos->level);
+	/* Another fault was there after pgt_map_spares() has looked. */
+	if (gather.accessed)
+		one.prefetch = false;
+	leaf = pgt_map_leaf(root, &one, map->gfn, map->pfn, pos->level);
 	if (gather.dirty)
 		leaf |= fmt->dirty;
 	/* Frozen by us: neither a CPU nor another path changes it. */
@@ -154,21 +158,80 @@ static int pgt_map_over_leaf(struct pgt_batch *batch, struct pgt_root *root,
 								-EAGAIN;
 }
 
+/* Whether a table whose entries are of @level has a leaf in it. */
+static bool pgt_has_leaves(const u64 *table, int level)
+{
+	for (int i = 0; i < PGT_ENTRIES; i++)
+		if (pgt_is_leaf(READ_ONCE(table[i]), level))
+			return true;
+	return false;
+}
+
 /*
- * Whether a table stays, though a huge leaf is wanted in its place: nobody asked
- * for the leaf, and there may be others in the table; it is there for the
- * mitigation, it leads to foreign entries, or it links tables, which would make
- * the step as long as all of them.
+ * Whether a table stays, though a huge leaf is wanted in its place: it is there
+ * for the mitigation, it leads to foreign entries, or nobody asked for the leaf,
+ * and there are others in the table.
  */
 static bool pgt_map_spares(const struct pgt_root *root,
 			   const struct pgt_map *map, const struct pgt_pos *pos)
 {
 	const struct pgt_format *fmt = root->fmt;
 
-	return map->prefetch ||
-	       (map->nx_huge && pos->old & fmt->nx_disallowed) ||
+	return (map->nx_huge && pos->old & fmt->nx_disallowed) ||
 	       pos->gfn < root->foreign_end ||
-	       pgt_links_tables(pgt_table_of(fmt, pos->old), pos->level - 1);
+	       (map->prefetch && pgt_has_leaves(pgt_table_of(fmt, pos->old),
+						pos->level - 1));
+}
+
+/* Whether a table that is below where a huge leaf is wanted may go: it is bare. */
+static bool pgt_map_may_drop(const struct pgt_format *fmt,
+			     const struct pgt_map *map,
+			     const struct pgt_pos *pos)
+{
+	const u64 *table = pgt_table_of(fmt, pos->old);
+	int level = pos->level - 1;
+
+	return !(map->nx_huge && pos->old & fmt->nx_disallowed) &&
+	       !pgt_has_leaves(table, level) && !pgt_links_tables(table, level);
+}
+
+/*
+ * A table that stands where a huge leaf is wanted may link others, which would
+ * make the step that replaces it as long as all of them.  What has been zapped
+ * leaves tables that map nothing: they go first, some at a time, from the one
+ * that is on the way to the gfn on.  The first that maps anything ends that, for
+ * then the leaf has to be a smaller one anyway.
+ *
+ * Return: PGT_DONE if no table is left below, -EAGAIN if some are or an entry is
+ * frozen until the invalidation, PGT_LOOK_AGAIN if one stays.
+ */
+static int pgt_map_prune(struct pgt_batch *batch, const struct pgt_format *fmt,
+			 const struct pgt_map *map, const struct pgt_pos *pos)
+{
+	u64 *table = pgt_table_of(fmt, pos->old);
+	int level = pos->level - 1;
+	int left = PGT_MAP_DROPS;
+	int ret = PGT_DONE;
+
+	for (int i = 0; level > 1 && i < PGT_ENTRIES; i++) {
+		u64 index = (pgt_index(map->gfn, level) + i) % PGT_ENTRIES;
+		struct pgt_pos child;
+
+		pgt_pos_in(&child, table, pos->gfn + index * pgt_pages(level),
+			   level);
+		if (pgt_is_table(child.old, level)) {
+			if (!pgt_map_may_drop(fmt, map, &child))
+				return PGT_LOOK_AGAIN;
+			if (!left-- || batch->nr_frozen == PGT_BATCH_FROZEN)
+				return -EAGAIN;
+			/* If another CPU was faster it is still at it. */
+			if (!pgt_drop_table(batch, fmt, &child))
+				return -EAGAIN;
+		}
+		if (pgt_is_frozen(fmt, child.old))
+			ret = -EAGAIN;
+	}
+	return ret;
 }
 
 /*
@@ -182,6 +245,7 @@ static noinline int pgt_map_meet(struct pgt_batch *batch, struct pgt_root *root,
 				 struct pgt_cache *cache)
 {
 	const struct pgt_format *fmt = root->fmt;
+	int ret = PGT_LOOK_AGAIN;
 
 	if (pgt_is_frozen(fmt, pos->old))
 		return -EAGAIN;
@@ -191,12 +255,14 @@ static noinline int pgt_map_meet(struct pgt_batch *batch, struct pgt_root *root,
 				      cache) ?: PGT_LOOK_AGAIN;
 	if (pgt_is_leaf(pos->old, pos->level))
 		return pgt_map_over_leaf(batch, root, map, pos, cache);
-	if (pgt_map_spares(root, map, pos)) {
-		/* What is valid at a level is so below: no right gets lost. */
+	if (!pgt_map_spares(root, map, pos))
+		ret = pgt_map_prune(batch, fmt, map, pos);
+	if (ret == PGT_DONE)
+		return pgt_map_over_table(batch, root, map, pos);
+	/* What is valid at a level is so below: no right gets lost. */
+	if (ret == PGT_LOOK_AGAIN)
 		map->level--;
-		return PGT_LOOK_AGAIN;
-	}
-	return pgt_map_over_table(batch, root, map, pos);
+	return ret;
 }
 
 /* Whether a leaf may simply be put there. */

@@ -158,7 +158,7 @@ struct pgt_open {
 };
 
 /* Entries that a batch keeps frozen at the most, before it invalidates. */
-#define PGT_BATCH_FROZEN	8
+#define PGT_BATCH_FROZEN	128
 
 /**
  * struct pgt_batch - what a series of changes made stale
@@ -503,22 +503,28 @@ struct pgt_map {
  * @cache:	for tables on the way
  *
  * A table that is in the way of a huge leaf is replaced.  It stays, and the leaf
- * is mapped one level lower, with @map->prefetch, or if it is there because of the
- * NX-huge-page mitigation and @map->nx_huge is set, or if it links tables itself:
- * taking those apart is too long for one step.  A huge leaf in the way of a smaller one is
- * split.  With @map->log the gfn is logged before write permission becomes
- * visible.
+ * is mapped one level lower, with @map->prefetch if there are leaves in it, or if
+ * it is there because of the NX-huge-page mitigation and @map->nx_huge is set, or
+ * if it links tables that stay: those that map anything, for taking them apart is
+ * too long for one step.  Tables below that map nothing are dropped,
+ * PGT_MAP_DROPS at a time; under the shared lock the fault is retried then, when
+ * the batch has invalidated.  A huge leaf in the way of a smaller one is split.
+ * With @map->log the gfn is logged before write permission becomes visible.
  *
  * Context: shared or exclusive.
  * Return: PGT_DONE, PGT_SPURIOUS if all of @map->want was allowed already,
  * -EAGAIN if the fault must be retried (another CPU was faster, the root was
- * invalidated, an open batch is at work there), -ENOMEM if @cache ran out (call
+ * invalidated, an open batch is at work there, tables had to be dropped first),
+ * -ENOMEM if @cache ran out (call
  * again with a fuller one), -EEXIST if another pfn is mapped there, -EINVAL if
  * @map contradicts itself or the format, or leaves no right at all, -ERANGE if
  * the leaf would reach where nothing can be mapped.
  */
 int pgt_map(struct pgt_batch *batch, struct pgt_root *root,
 	    struct pgt_map *map, struct pgt_cache *cache);
+
+/* Tables that pgt_map() drops at a time where they keep a huge leaf away. */
+#define PGT_MAP_DROPS		16
 
 /* A place in a run of leaves where nothing is to be mapped. */
 #define PGT_NO_PFN		(~0ULL)

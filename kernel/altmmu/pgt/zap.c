@@ -115,15 +115,44 @@ void pgt_zap_leaves(struct pgt_batch *batch, struct pgt_root *root,
 	pgt_leave(range);
 }
 
-/* Unlink the table that the walk is at; nobody can map there meanwhile. */
-static void pgt_zap_table(struct pgt_batch *batch, struct pgt_walk *w)
+/* Unlink the table that @pos links; nobody can map there meanwhile. */
+static void pgt_zap_table(struct pgt_batch *batch, const struct pgt_format *fmt,
+			  struct pgt_pos *pos)
 {
-	u64 *table = pgt_table_of(w->fmt, w->pos.old);
+	u64 *table = pgt_table_of(fmt, pos->old);
 
-	pgt_change(batch, w->fmt, &w->pos, w->fmt->nonpresent, PGT_TAKE);
-	pgt_unlink_table(batch, w->fmt, table, w->pos.gfn, w->pos.level - 1,
-			 NULL);
-	w->pos.old = w->fmt->nonpresent;
+	pgt_change(batch, fmt, pos, fmt->nonpresent, PGT_TAKE);
+	pgt_unlink_table(batch, fmt, table, pos->gfn, pos->level - 1, NULL);
+	pos->old = fmt->nonpresent;
+}
+
+/**
+ * pgt_drop_table() - unlink a table, however the lock is held
+ * @batch:	takes it; under the shared lock it keeps less than
+ *		PGT_BATCH_FROZEN entries frozen
+ * @fmt:	its format
+ * @pos:	the link
+ *
+ * Under the shared lock the entry is frozen until the batch has invalidated, so
+ * that no fault maps what a CPU may still have another translation for.
+ *
+ * Return: false if the entry has changed; @pos->old is what it holds.
+ */
+bool pgt_drop_table(struct pgt_batch *batch, const struct pgt_format *fmt,
+		    struct pgt_pos *pos)
+{
+	u64 *table = pgt_table_of(fmt, pos->old);
+
+	if (batch->mode == PGT_EXCLUSIVE) {
+		pgt_zap_table(batch, fmt, pos);
+		return true;
+	}
+	if (!pgt_change(batch, fmt, pos, fmt->frozen, PGT_REPLACE))
+		return false;
+	pgt_unlink_table(batch, fmt, table, pos->gfn, pos->level - 1, NULL);
+	pos->old = fmt->frozen;
+	pgt_batch_freeze(batch, table, pos);
+	return true;
 }
 
 static bool pgt_is_within(const struct pgt_walk *w,
@@ -145,7 +174,7 @@ static void pgt_zap_level(struct pgt_batch *batch, struct pgt_root *root,
 			continue;
 		if (pgt_is_table(w.pos.old, w.pos.level)) {
 			if (w.pos.level == level && pgt_is_within(&w, &range))
-				pgt_zap_table(batch, &w);
+				pgt_zap_table(batch, w.fmt, &w.pos);
 		} else if (!pgt_is_empty(w.fmt, w.pos.old)) {
 			pgt_change(batch, w.fmt, &w.pos, w.fmt->nonpresent,
 				   PGT_TAKE);
@@ -182,20 +211,6 @@ static u64 pgt_nx_end(const struct pgt_walk *w)
 	return 0;
 }
 
-/* Unlink the table that the walk is at, under the shared lock. */
-static bool pgt_zap_table_shared(struct pgt_batch *batch, struct pgt_walk *w)
-{
-	u64 *table = pgt_table_of(w->fmt, w->pos.old);
-
-	if (!pgt_change(batch, w->fmt, &w->pos, w->fmt->frozen, PGT_REPLACE))
-		return false;
-	pgt_unlink_table(batch, w->fmt, table, w->pos.gfn, w->pos.level - 1,
-			 NULL);
-	w->pos.old = w->fmt->frozen;
-	pgt_batch_freeze(batch, table, &w->pos);
-	return true;
-}
-
 bool pgt_zap_nx_table(struct pgt_batch *batch, struct pgt_root *root,
 		      struct pgt_range *range)
 {
@@ -222,9 +237,7 @@ bool pgt_zap_nx_table(struct pgt_batch *batch, struct pgt_root *root,
 		if (pgt_links_tables(pgt_table_of(w.fmt, w.pos.old),
 				     w.pos.level - 1))
 			continue;
-		if (batch->mode == PGT_EXCLUSIVE) {
-			pgt_zap_table(batch, &w);
-		} else if (!pgt_zap_table_shared(batch, &w)) {
+		if (!pgt_drop_table(batch, w.fmt, &w.pos)) {
 			pgt_walk_again(&w);
 			continue;
 		}

@@ -198,6 +198,128 @@ STEPS_TEST(map_nx)
 	HOST_EQ(level_at(SECOND + 1), 1);
 }
 
+static void map_mmio(u64 gfn)
+{
+	begin(PGT_SHARED);
+	HOST_EQ(pgt_map_mmio(&batch, root(), gfn, 7, 0, &vm.vcpu[0].cache),
+		PGT_DONE);
+	end();
+}
+
+/* What a look at memory that was not there yet has left is in nobody's way. */
+STEPS_TEST(map_over_mmio)
+{
+	struct pgt_map huge = page(FIRST + 1, 2);
+
+	map_mmio(FIRST);
+	huge.prefetch = true;
+	HOST_EQ(map(&huge), PGT_DONE);
+	HOST_EQ(huge.level, 2);
+	HOST_EQ(level_at(FIRST), 2);
+	/* Nor is a table that leads to nothing else. */
+	map_mmio(END + FIRST);
+	map_mmio(END + THIRD);
+	huge = page(END + SECOND, 3);
+	huge.prefetch = true;
+	vm.flushes = 0;
+	HOST_EQ(map(&huge), -EAGAIN);
+	HOST_EQ(vm.flushes, 1);
+	HOST_EQ(map(&huge), PGT_DONE);
+	HOST_EQ(huge.level, 3);
+	HOST_EQ(level_at(END + THIRD), 3);
+}
+
+static void split_and_zap(u64 start, u64 end_)
+{
+	struct pgt_range range = { start, end_ };
+
+	HOST_EQ(pgt_cache_fill(&vm.vcpu[0].cache, 513, false), 0);
+	begin(PGT_EXCLUSIVE);
+	HOST_EQ(pgt_split(&batch, root(), &range, 1, 0, &vm.vcpu[0].cache), 0);
+	range.start = start;
+	pgt_zap_leaves(&batch, root(), &range);
+	end();
+}
+
+/* Fault in until it gets through; how often it was told to try again. */
+static unsigned int map_again(struct pgt_map *huge, enum pgt_mode mode)
+{
+	struct pgt_map again = *huge;
+	unsigned int tries = 0;
+	int ret;
+
+	for (;;) {
+		unsigned long changes = vm.traced.nr;
+		u64 flushes = vm.flushes;
+
+		*huge = again;
+		begin(mode);
+		ret = pgt_map(&batch, root(), huge, &vm.vcpu[0].cache);
+		/* What is dropped at a time, and one invalidation for it. */
+		HOST_CHECK(vm.traced.nr - changes <=
+			   (PGT_MAP_DROPS + 1) * STEP_CHANGES);
+		HOST_EQ(vm.flushes, flushes);
+		end();
+		HOST_CHECK(vm.flushes - flushes <= 1);
+		if (ret != -EAGAIN)
+			break;
+		HOST_CHECK(++tries <= PGT_ENTRIES / PGT_MAP_DROPS);
+	}
+	HOST_EQ(ret, PGT_DONE);
+	return tries;
+}
+
+static void map_bare(enum pgt_mode mode, bool prefetch)
+{
+	struct pgt_map huge = page(SECOND, 3);
+	long before;
+
+	HOST_EQ(map_huge(FIRST), 3);
+	before = tables();
+	split_and_zap(0, END);
+	HOST_EQ(tables(), before + 513);
+	huge.prefetch = prefetch;
+	HOST_CHECK(map_again(&huge, mode) >= PGT_ENTRIES / PGT_MAP_DROPS - 1);
+	HOST_EQ(huge.level, 3);
+	HOST_EQ(tables(), before);
+}
+
+/* A leaf of 1G comes back where one was split and all of it unmapped. */
+STEPS_TEST(map_bare)
+{
+	map_bare(PGT_SHARED, false);
+}
+
+STEPS_TEST(map_bare_prefetch)
+{
+	map_bare(PGT_SHARED, true);
+}
+
+STEPS_TEST(map_bare_exclusive)
+{
+	map_bare(PGT_EXCLUSIVE, false);
+}
+
+/* Not where anything else is mapped; and what is mapped stays. */
+STEPS_TEST(map_not_bare)
+{
+	struct pgt_map huge = page(SECOND, 3);
+
+	HOST_EQ(map_huge(FIRST), 3);
+	split_and_zap(0, END);
+	map_small(SECOND + 0x200);
+	map_again(&huge, PGT_SHARED);
+	HOST_EQ(huge.level, 2);
+	HOST_EQ(level_at(SECOND + 0x200), 1);
+	HOST_EQ(level_at(SECOND), 2);
+	/* Nobody asked for a page: leaves at any level are in the way. */
+	huge = page(LAST, 3);
+	huge.prefetch = true;
+	map_again(&huge, PGT_SHARED);
+	HOST_EQ(huge.level, 2);
+	HOST_EQ(level_at(SECOND + 0x200), 1);
+}
+
 /* Take out a table for the mitigation, which must leave @start so. */
 static bool zap_nx(struct pgt_range *range, u64 start)
 {
@@ -278,9 +400,9 @@ STEPS_TEST(zap_nx_ends)
  * taken apart, goes with it.
  */
 
-static void explore(const char *name, void (*setup)(void *ctx),
-		    void (*apart)(void *ctx), void (*fault)(void *ctx),
-		    void (*check)(void *ctx))
+static void explore_with(const char *name, unsigned int preemptions,
+			 void (*setup)(void *ctx), void (*apart)(void *ctx),
+			 void (*fault)(void *ctx), void (*check)(void *ctx))
 {
 	struct sim_case c = {
 		.name = name,
@@ -292,9 +414,16 @@ static void explore(const char *name, void (*setup)(void *ctx),
 	struct sim_stats stats;
 
 	sim_never_resched = true;
-	sim_explore_all(&c, 2, 0, &stats);
+	sim_explore_all(&c, preemptions, 0, &stats);
 	HOST_CHECK(stats.complete);
 	host_note("%llu schedules", (unsigned long long)stats.schedules);
+}
+
+static void explore(const char *name, void (*setup)(void *ctx),
+		    void (*apart)(void *ctx), void (*fault)(void *ctx),
+		    void (*check)(void *ctx))
+{
+	explore_with(name, 2, setup, apart, fault, check);
 }
 
 static bool linked_mapped;
@@ -354,7 +483,9 @@ static void linked_check_dirty(void *ctx)
 	int level;
 	u64 e = entry(THIRD, &level);
 
-	if (linked_mapped && !pgt_is_dirty(&vm.fmt, e))
+	/* What was zapped is in a dirty folio, and comes back by a fault. */
+	if (linked_mapped && pgt_is_leaf(e, level) &&
+	    !pgt_is_dirty(&vm.fmt, e))
 		host_fail("dirty", "a page may have been written to, its leaf is clean");
 	destroy();
 }
@@ -369,6 +500,39 @@ HOST_TEST(steps, linked_while_zapped)
 {
 	explore("linked_while_zapped", linked_setup, linked_zap, linked_fault,
 		linked_check);
+}
+
+/* The same in a table that maps nothing, and so is dropped for a leaf of 1G. */
+static void bare_setup(void *ctx)
+{
+	struct pgt_range all = { 0, END };
+
+	create(VM_EPT);
+	map_small(THIRD);
+	map_small(LAST);
+	begin(PGT_EXCLUSIVE);
+	pgt_zap_leaves(&batch, root(), &all);
+	end();
+}
+
+HOST_TEST(steps, linked_while_bare)
+{
+	explore("linked_while_bare", bare_setup, linked_map, linked_fault,
+		linked_check_dirty);
+}
+
+/* Two that want the same. */
+static void bare_map(void *ctx)
+{
+	struct pgt_map huge = page(FIRST, 3);
+
+	map_on(1, &huge);
+}
+
+HOST_TEST(steps, two_while_bare)
+{
+	explore_with("two_while_bare", 1, bare_setup, linked_map, bare_map,
+		     linked_check);
 }
 
 /* Once a table is out of the tree none of its entries gets free again. */
