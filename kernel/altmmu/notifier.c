@@ -65,38 +65,21 @@ bool altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end)
 	return altmmu_zap_range(kvm, PGT_ANY_SPACE, start, end, true);
 }
 
-static bool altmmu_age(struct kvm *kvm, struct kvm_gfn_range *range,
-		       bool (*age)(struct pgt_root *, struct pgt_range *),
-		       bool enough)
+static bool altmmu_age(struct kvm *kvm, struct kvm_gfn_range *range, bool test)
 {
-	struct pgt_mmu *mmu = &kvm->arch.altmmu->mmu;
-	struct pgt_root *root;
-	bool young = false;
+	struct pgt_range r = altmmu_shared_range(kvm, range->start, range->end);
 
-	pgt_for_each_root(mmu, root, range->slot->as_id, PGT_VALID_ROOTS) {
-		struct pgt_range r = altmmu_shared_range(kvm, range->start,
-							 range->end);
-
-		while (r.start < r.end) {
-			rcu_read_lock();
-			young |= age(root, &r);
-			rcu_read_unlock();
-		}
-		if (young && enough) {
-			pgt_root_put(root);
-			break;
-		}
-	}
-	return young;
+	return pgt_age_roots(&kvm->arch.altmmu->mmu, range->slot->as_id, &r,
+			     test);
 }
 
 /* Context: none, the lock may be held. */
 bool altmmu_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range)
 {
-	return altmmu_age(kvm, range, pgt_age, false);
+	return altmmu_age(kvm, range, false);
 }
 
 bool altmmu_test_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range)
 {
-	return altmmu_age(kvm, range, pgt_test_age, true);
+	return altmmu_age(kvm, range, true);
 }

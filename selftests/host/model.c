@@ -1592,6 +1592,8 @@ static void model_op_zap_nx(struct model_batch *b, struct model_root *root)
 		return;
 	model_note("gfns %#llx to %#llx", (unsigned long long)span.start,
 		   (unsigned long long)span.end);
+	/* So is when a long search does. */
+	b->inexact = b->nr_frozen;
 	ret = pgt_zap_nx_table(&b->real, root->real, &range);
 	model_enter(b, root, span);
 	found = model_find_nx(b, root->top, m.config->levels, 0,

@@ -604,17 +604,9 @@ void vm_unmap(u64 start, u64 end, int stride, bool may_yield, bool open)
 
 void vm_age(u64 start, u64 end)
 {
-	struct pgt_root *root;
+	struct pgt_range range = { start, end };
 
-	pgt_for_each_root(&vm.mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS) {
-		struct pgt_range range = { start, end };
-
-		while (range.start < range.end) {
-			rcu_read_lock();
-			pgt_age(root, &range);
-			rcu_read_unlock();
-		}
-	}
+	pgt_age_roots(&vm.mmu, PGT_ANY_SPACE, &range, false);
 }
 
 void vm_wrprot(u64 start, u64 end, bool track, enum pgt_mode mode)

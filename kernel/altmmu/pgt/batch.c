@@ -21,6 +21,7 @@ void pgt_mmu_init(struct pgt_mmu *mmu, rwlock_t *lock, u64 max_gfn,
 	mmu->nonpresent = nonpresent;
 	INIT_LIST_HEAD(&mmu->roots);
 	spin_lock_init(&mmu->roots_lock);
+	mmu->root_nr = 0;
 	INIT_LIST_HEAD(&mmu->open);
 	mmu->counters = *counters;
 }
@@ -66,7 +67,8 @@ void pgt_batch_freeze(struct pgt_batch *batch, u64 *table,
 		      const struct pgt_pos *pos)
 {
 	virt_to_ptdesc(table)->pt_index = (unsigned long)pos->entry;
-	batch->nr_frozen++;
+	if (!batch->nr_frozen++)
+		batch->frozen_steps = 0;
 }
 
 static noinline void pgt_batch_thaw(struct pgt_batch *batch)
@@ -150,6 +152,29 @@ void pgt_batch_yield(struct pgt_batch *batch)
 		cond_resched_rwlock_write(batch->mmu->lock);
 	else
 		cond_resched_rwlock_read(batch->mmu->lock);
+}
+
+/*
+ * What is frozen must not be so for longer.  The invalidation ends the hold of
+ * the lock, even if nobody waits for that, so that there is one for each.
+ * Called outside of RCU.
+ */
+void pgt_batch_relieve(struct pgt_batch *batch)
+{
+	rwlock_t *lock = batch->mmu->lock;
+
+	pgt_batch_settle(batch);
+	if (!batch->may_yield)
+		return;
+	if (batch->mode == PGT_EXCLUSIVE) {
+		write_unlock(lock);
+		cond_resched();
+		write_lock(lock);
+	} else {
+		read_unlock(lock);
+		cond_resched();
+		read_lock(lock);
+	}
 }
 
 /* Whether an operation that has come to another gfn should yield there. */

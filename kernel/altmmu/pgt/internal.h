@@ -41,6 +41,7 @@ void pgt_batch_settle(struct pgt_batch *batch);
 void pgt_batch_yield(struct pgt_batch *batch);
 bool pgt_batch_should_yield(const struct pgt_batch *batch);
 void pgt_batch_wait(struct pgt_batch *batch);
+void pgt_batch_relieve(struct pgt_batch *batch);
 void pgt_batch_freeze(struct pgt_batch *batch, u64 *table,
 		      const struct pgt_pos *pos);
 bool pgt_find_open(struct pgt_mmu *mmu, const struct pgt_batch *but, u64 start,

@@ -57,8 +57,10 @@ struct pgt_counters {
  * @lock:	the VM's MMU lock
  * @max_gfn:	first gfn that no root maps
  * @nonpresent:	value of an empty entry, the same in every format of the VM
- * @roots:	every root; RCU for reading, @roots_lock for changes
+ * @roots:	every root, the oldest first; RCU for reading, @roots_lock for
+ *		changes
  * @roots_lock:	protects @roots and the state of each root; innermost
+ * @root_nr:	number of the root made last; @roots_lock
  * @open:	batches that dropped @lock with stale entries; exclusive for
  *		changes, shared for reading
  * @counters:	what it holds
@@ -69,6 +71,7 @@ struct pgt_mmu {
 	u64 nonpresent;
 	struct list_head roots;
 	spinlock_t roots_lock;	/* @roots, and the state of each root */
+	u64 root_nr;
 	struct list_head open;
 	struct pgt_counters counters;
 };
@@ -157,8 +160,14 @@ struct pgt_open {
 	struct list_head link;
 };
 
-/* Entries that a batch keeps frozen at the most, before it invalidates. */
+/*
+ * What a batch keeps frozen before it invalidates: so many entries at the most,
+ * and none while it looks at more than so many others.  Each stands for a table
+ * that was taken apart, so that faults there are held up for about half a
+ * millisecond at the most.
+ */
 #define PGT_BATCH_FROZEN	128
+#define PGT_BATCH_FROZEN_STEPS	16384
 
 /**
  * struct pgt_batch - what a series of changes made stale
@@ -176,6 +185,7 @@ struct pgt_open {
  * @counted:	elements of @pages that are not 0 any more, a bit each
  * @nr_frozen:	entries that stay frozen until the invalidation; the tables that
  *		they linked, in @unlinked, know which
+ * @frozen_steps: entries looked at since the first of them was frozen
  *
  * Lives on the caller's stack.  Begin it with the MMU's lock held, end it by
  * exactly one of pgt_batch_end() and pgt_batch_defer() before the lock is
@@ -193,6 +203,7 @@ struct pgt_batch {
 	bool obsolete;
 	u8 counted;
 	u8 nr_frozen;
+	unsigned int frozen_steps;
 };
 
 /* The lock is held as the batch says. */
@@ -325,6 +336,7 @@ enum pgt_root_state {
  * @table:	the top table
  * @end:	first gfn beyond it
  * @foreign_end: gfns below are not the engine's (0: all are)
+ * @nr:		grows along the MMU's list; no other root ever has it
  * @role:	the caller's key, with @space
  * @space:	address space
  * @levels:	3 to 5
@@ -341,6 +353,7 @@ struct pgt_root {
 	u64 *table;
 	u64 end;
 	u64 foreign_end;
+	u64 nr;
 	u32 role;
 	int space;
 	u8 levels;
@@ -397,6 +410,22 @@ struct pgt_root *pgt_root_of(u64 *table);
  */
 struct pgt_root *pgt_root_next(struct pgt_mmu *mmu, struct pgt_root *prev,
 			       int space, unsigned int states);
+
+/**
+ * pgt_root_seek() - find a root by its place in the list, without a reference
+ * @mmu:	whose
+ * @nr:		lowest @nr of a root wanted, 0 for the first of all
+ * @space:	address space, or PGT_ANY_SPACE
+ * @states:	as for pgt_root_next()
+ *
+ * Who leaves RCU on the way remembers the root's number, comes back to the same
+ * root, or if that is gone to the one after it.
+ *
+ * Context: RCU.
+ * Return: the root, good until the caller leaves RCU, or NULL.
+ */
+struct pgt_root *pgt_root_seek(struct pgt_mmu *mmu, u64 nr, int space,
+			       unsigned int states);
 
 /* Leaving the loop early keeps a reference that the caller must drop. */
 #define pgt_for_each_root(mmu, root, space, states)			\
@@ -629,7 +658,9 @@ void pgt_zap_tables(struct pgt_batch *batch, struct pgt_root *root,
  * or is in one that is, and links no table itself.  So a table that links others
  * comes after them.
  * Under the shared lock its entry stays frozen until the batch has invalidated;
- * faults that meet it retry, so nothing is mapped with the same batch.
+ * faults that meet it retry, so nothing is mapped with the same batch.  When that
+ * is enough, or long enough, the batch settles on the way, and lets go of the lock
+ * if it may yield.
  *
  * Context: shared or exclusive.
  * Return: true if there was one.
@@ -706,6 +737,23 @@ bool pgt_age(struct pgt_root *root, struct pgt_range *range);
  * Return: true if a young page was found, and then nothing is left of @range.
  */
 bool pgt_test_age(struct pgt_root *root, struct pgt_range *range);
+
+/**
+ * pgt_age_roots() - pgt_age() or pgt_test_age() in every valid root
+ * @mmu:	whose
+ * @space:	address space, or PGT_ANY_SPACE
+ * @range:	all of it is looked at
+ * @test:	as pgt_test_age(): change nothing, and a young page is enough
+ *
+ * Takes no reference and no lock, for this is called for a page at a time, by
+ * several threads at once.
+ *
+ * Context: none; it enters RCU sections that are as long as pgt_age() lets them
+ * be.
+ * Return: true if a page was young.
+ */
+bool pgt_age_roots(struct pgt_mmu *mmu, int space,
+		   const struct pgt_range *range, bool test);
 
 /**
  * pgt_split() - replace huge leaves by tables of smaller ones

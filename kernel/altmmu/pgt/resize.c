@@ -208,7 +208,8 @@ static void pgt_collapse_level(struct pgt_batch *batch, struct pgt_root *root,
 	struct pgt_walk w;
 
 	pgt_for_each(&w, root, range, level) {
-		if (pgt_walk_rest(&w, batch) || pgt_walk_frozen(&w, batch))
+		if (pgt_walk_rest(&w, batch) || pgt_walk_relieve(&w, batch) ||
+		    pgt_walk_frozen(&w, batch))
 			continue;
 		if (w.pos.level != level ||
 		    !pgt_is_table(w.pos.old, level) ||
@@ -218,8 +219,6 @@ static void pgt_collapse_level(struct pgt_batch *batch, struct pgt_root *root,
 			continue;
 		if (!pgt_may_collapse(&w, nx_huge))
 			continue;
-		if (batch->nr_frozen == PGT_BATCH_FROZEN)
-			pgt_batch_settle(batch);
 		pgt_collapse_table(batch, &w, nx_huge);
 	}
 }

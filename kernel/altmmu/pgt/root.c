@@ -59,6 +59,7 @@ struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
 	root->end = min(pgt_pages(levels + 1), fmt->max_gfn);
 	root->foreign_end = 0;
 	root->foreign_level = 0;
+	root->nr = ++mmu->root_nr;
 	root->role = role;
 	root->space = space;
 	root->levels = levels;
@@ -66,7 +67,7 @@ struct pgt_root *pgt_root_get(struct pgt_mmu *mmu,
 	refcount_set(&root->refs, 2);
 	atomic_long_inc(mmu->counters.tables);
 	pgt_env_account_table(root->table, 1);
-	/* Publishes all of the above to pgt_root_next(). */
+	/* Publishes all of the above to pgt_root_next() and pgt_root_seek(). */
 	list_add_tail_rcu(&root->link, &mmu->roots);
 out:
 	spin_unlock(&mmu->roots_lock);
@@ -123,7 +124,10 @@ void pgt_root_put(struct pgt_root *root)
 	spin_unlock(&mmu->roots_lock);
 
 	pgt_tables_free_rcu(&pinned);
-	/* Lockless walkers may still hold what pgt_root_next() showed them. */
+	/*
+	 * Lockless walkers may still hold what pgt_root_next() showed them, or
+	 * be in the tables of what pgt_root_seek() did.
+	 */
 	call_rcu(&root->rcu, pgt_root_free_cb);
 }
 
@@ -160,6 +164,56 @@ struct pgt_root *pgt_root_next(struct pgt_mmu *mmu, struct pgt_root *prev,
 	if (prev)
 		pgt_root_put(prev);
 	return root;
+}
+
+/*
+ * No reference is needed within the RCU section: a root and its top table are
+ * freed by call_rcu() from after list_del_rcu(), tables below by call_rcu() from
+ * after their link was cut, so whoever finds the one or the other is waited for.
+ * What is published before the root is seen with it, by address dependency
+ * (list_add_tail_rcu() in pgt_root_get()).  A root that has been invalidated since
+ * we looked is being emptied by pgt_roots_empty(), whose exchanges reckon with
+ * those of pgt_age() as they do with the CPU's.
+ */
+struct pgt_root *pgt_root_seek(struct pgt_mmu *mmu, u64 nr, int space,
+			       unsigned int states)
+{
+	struct pgt_root *root;
+
+	pgt_assert_rcu();
+	list_for_each_entry_rcu(root, &mmu->roots, link)
+		if (root->nr >= nr && pgt_root_in_space(root, space) &&
+		    BIT(READ_ONCE(root->state)) & states)
+			return root;
+	return NULL;
+}
+
+bool pgt_age_roots(struct pgt_mmu *mmu, int space,
+		   const struct pgt_range *range, bool test)
+{
+	struct pgt_range left = *range;
+	struct pgt_root *root;
+	bool young = false;
+	u64 nr = 0;
+
+	do {
+		rcu_read_lock();
+		root = pgt_root_seek(mmu, nr, space, PGT_VALID_ROOTS);
+		if (root) {
+			/* The one that we were in has gone. */
+			if (root->nr != nr)
+				left = *range;
+			nr = root->nr;
+			young |= test ? pgt_test_age(root, &left) :
+					pgt_age(root, &left);
+			if (left.start >= left.end) {
+				left = *range;
+				nr++;
+			}
+		}
+		rcu_read_unlock();
+	} while (root && !(test && young));
+	return young;
 }
 
 void pgt_roots_invalidate(struct pgt_mmu *mmu, int space)

@@ -193,6 +193,19 @@ static inline bool pgt_root_is_left(const struct pgt_batch *batch,
 }
 
 /*
+ * The lock is back: the walk starts again at the same gfn.  If the root was
+ * invalidated meanwhile it ends.
+ */
+static inline void pgt_walk_resume(struct pgt_walk *w, struct pgt_batch *batch)
+{
+	pgt_batch_meet_open(batch, w->gfn, w->end);
+	if (pgt_root_is_left(batch, w->root))
+		w->end = w->gfn;
+	w->rested = w->gfn;
+	pgt_walk_again(w);
+}
+
+/*
  * Let others have the lock from time to time.  True if that happened: the walk
  * then starts again at the same gfn, and the body must not use what it saw.
  * Nothing is given up before a step was made, so that every walk ends.
@@ -208,11 +221,25 @@ static __always_inline bool pgt_walk_rest(struct pgt_walk *w,
 	rcu_read_unlock();
 	pgt_batch_yield(batch);
 	rcu_read_lock();
-	pgt_batch_meet_open(batch, w->gfn, w->end);
-	if (pgt_root_is_left(batch, w->root))
-		w->end = w->gfn;
-	w->rested = w->gfn;
-	pgt_walk_again(w);
+	pgt_walk_resume(w, batch);
+	return true;
+}
+
+/*
+ * In a walk that freezes entries, before the next: settle if there are enough, or
+ * the first was frozen long ago.  True if so, as from pgt_walk_rest().
+ */
+static inline bool pgt_walk_relieve(struct pgt_walk *w, struct pgt_batch *batch)
+{
+	if (likely(!batch->nr_frozen))
+		return false;
+	if (batch->nr_frozen < PGT_BATCH_FROZEN &&
+	    ++batch->frozen_steps < PGT_BATCH_FROZEN_STEPS)
+		return false;
+	rcu_read_unlock();
+	pgt_batch_relieve(batch);
+	rcu_read_lock();
+	pgt_walk_resume(w, batch);
 	return true;
 }
 

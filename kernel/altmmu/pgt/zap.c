@@ -217,12 +217,11 @@ bool pgt_zap_nx_table(struct pgt_batch *batch, struct pgt_root *root,
 	struct pgt_walk w;
 
 	pgt_enter(batch, root, range);
-	if (batch->nr_frozen == PGT_BATCH_FROZEN)
-		pgt_batch_settle(batch);
 	pgt_for_each(&w, root, range, 2) {
 		u64 end, nx_end;
 
-		if (pgt_walk_rest(&w, batch) || pgt_walk_frozen(&w, batch))
+		if (pgt_walk_rest(&w, batch) || pgt_walk_relieve(&w, batch) ||
+		    pgt_walk_frozen(&w, batch))
 			continue;
 		if (!pgt_is_table(w.pos.old, w.pos.level))
 			continue;

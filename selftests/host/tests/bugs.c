@@ -131,12 +131,27 @@ static void roots_make(void *ctx)
 
 static void roots_walk(void *ctx)
 {
+	struct pgt_root *root;
+
+	pgt_for_each_root(&vm.mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS)
+		HOST_CHECK(root->table);
+}
+
+/* The same without a reference, down into its tables. */
+static void roots_age(void *ctx)
+{
 	vm_age(0, 512);
 }
 
 HOST_TEST(bugs, root_is_made)
 {
 	explore("root_is_made", 2, roots_setup, roots_make, roots_walk, destroy);
+}
+
+HOST_TEST(bugs, root_is_made_while_aging)
+{
+	explore("root_is_made_while_aging", 2, roots_setup, roots_make,
+		roots_age, destroy);
 }
 
 /* Roots that have no user go while somebody is on his way along the list. */
@@ -157,6 +172,12 @@ static void roots_drop(void *ctx)
 HOST_TEST(bugs, root_goes)
 {
 	explore("root_goes", 2, roots_unused, roots_drop, roots_walk, destroy);
+}
+
+HOST_TEST(bugs, root_goes_while_aging)
+{
+	explore("root_goes_while_aging", 2, roots_unused, roots_drop, roots_age,
+		destroy);
 }
 
 /*

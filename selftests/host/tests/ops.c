@@ -389,6 +389,54 @@ OPS_TEST(age_in_steps)
 	destroy();
 }
 
+/* In all roots, however many calls each of them takes, but no other space's. */
+OPS_TEST(age_roots)
+{
+	u64 end = 20 * 512, last;
+	struct pgt_range all = { 0, end };
+	struct pgt_root *seen, *other;
+
+	create(config, end, 1);
+	for (u32 role = 0; role < 3; role++) {
+		vm.role = role;
+		vm_unload(&vm.vcpu[role]);
+		vm_load(&vm.vcpu[role]);
+		for (u64 gfn = 0; gfn < end; gfn += 512)
+			vm_read(role, gfn + 511);
+	}
+	HOST_CHECK(!pgt_age_roots(&vm.mmu, 1, &all, true));
+	HOST_CHECK(pgt_age_roots(&vm.mmu, 0, &all, true));
+	HOST_CHECK(pgt_age_roots(&vm.mmu, 0, &all, false));
+	HOST_CHECK(!pgt_age_roots(&vm.mmu, PGT_ANY_SPACE, &all, true));
+	/* The last page of the last root. */
+	cpu_flush_all(&vm.vcpu[2].cpu);
+	vm_read(2, end - 1);
+	HOST_CHECK(pgt_age_roots(&vm.mmu, 0, &all, true));
+	HOST_CHECK(pgt_age_roots(&vm.mmu, 0, &all, false));
+	HOST_CHECK(!pgt_age_roots(&vm.mmu, 0, &all, false));
+	all.end = 0;
+	HOST_CHECK(!pgt_age_roots(&vm.mmu, 0, &all, false));
+
+	/* A place in the list outlasts the root. */
+	last = vm.vcpu[1].root->nr;
+	rcu_read_lock();
+	seen = pgt_root_seek(&vm.mmu, 0, 0, PGT_VALID_ROOTS);
+	HOST_CHECK(seen == vm.vcpu[0].root);
+	seen = pgt_root_seek(&vm.mmu, seen->nr + 1, 0, PGT_VALID_ROOTS);
+	HOST_CHECK(seen == vm.vcpu[1].root);
+	HOST_CHECK(!pgt_root_seek(&vm.mmu, 0, 1, PGT_ALL_ROOTS));
+	HOST_CHECK(!pgt_root_seek(&vm.mmu, 0, 0, PGT_INVALID_ROOTS));
+	rcu_read_unlock();
+	vm_zap_all_fast(PGT_EXCLUSIVE);
+	vm_unload(&vm.vcpu[1]);
+	vm_load(&vm.vcpu[1]);
+	rcu_read_lock();
+	other = pgt_root_seek(&vm.mmu, last, 0, PGT_VALID_ROOTS);
+	HOST_CHECK(other == vm.vcpu[1].root && other->nr > last + 1);
+	rcu_read_unlock();
+	destroy();
+}
+
 /* What aging leaves in TLBs is counted as there. */
 OPS_TEST(age_then_wrprot)
 {

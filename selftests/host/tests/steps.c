@@ -374,6 +374,77 @@ STEPS_TEST(zap_nx_shared)
 		zap_nx_all(PGT_SHARED);
 }
 
+/* The same where 2M is all that could be had: no other table goes with it. */
+static void map_exec_2m(u64 gfn)
+{
+	struct pgt_map exec = page(gfn, 1);
+
+	exec.want = PGT_X;
+	exec.req_level = 2;
+	exec.nx_huge = true;
+	exec.nx_disallow = true;
+	HOST_EQ(map(&exec), PGT_DONE);
+}
+
+static bool frozen_at(u64 gfn)
+{
+	int level;
+
+	return pgt_is_frozen(&vm.fmt, entry(gfn, &level));
+}
+
+/* Take out @nr tables in one hold of the lock: how many invalidations that is. */
+static u64 zap_nx_many(unsigned int nr)
+{
+	struct pgt_range range = { 0, 2 * END };
+	unsigned int found = 0;
+
+	HOST_EQ(pgt_cache_fill(&vm.vcpu[0].cache, nr + 8, false), 0);
+	for (unsigned int i = 0; i < nr; i++)
+		map_exec_2m(FIRST + i * 0x200ULL);
+	vm.flushes = 0;
+	begin(PGT_SHARED);
+	while (pgt_zap_nx_table(&batch, root(), &range))
+		found++;
+	end();
+	HOST_EQ(found, nr);
+	HOST_CHECK(!frozen_at(FIRST));
+	return vm.flushes;
+}
+
+/* One invalidation for all, as long as faults are not held up for too long. */
+STEPS_TEST(zap_nx_many)
+{
+	if (!vm.fmt.nx && !vm.fmt.exec)
+		return;
+	HOST_EQ(zap_nx_many(PGT_BATCH_FROZEN), 1);
+	HOST_EQ(zap_nx_many(PGT_BATCH_FROZEN + 1), 2);
+}
+
+/* What is frozen is so no longer when the search for more is a long one. */
+STEPS_TEST(zap_nx_then_search)
+{
+	unsigned int nr = PGT_BATCH_FROZEN_STEPS / PGT_ENTRIES + 1;
+	struct pgt_range range = { 0, (nr + 1) * (u64)END };
+
+	if (!vm.fmt.nx && !vm.fmt.exec)
+		return;
+	HOST_EQ(pgt_cache_fill(&vm.vcpu[0].cache, 2 * nr + 8, false), 0);
+	map_exec_2m(FIRST);
+	for (unsigned int i = 1; i <= nr; i++)
+		map_small(i * (u64)END);
+	vm.flushes = 0;
+	begin(PGT_SHARED);
+	HOST_CHECK(pgt_zap_nx_table(&batch, root(), &range));
+	HOST_CHECK(frozen_at(FIRST));
+	HOST_EQ(vm.flushes, 0);
+	HOST_CHECK(!pgt_zap_nx_table(&batch, root(), &range));
+	HOST_CHECK(!frozen_at(FIRST));
+	HOST_EQ(vm.flushes, 1);
+	end();
+	HOST_EQ(vm.flushes, 1);
+}
+
 /* However fast tables come back, the range comes to its end. */
 STEPS_TEST(zap_nx_ends)
 {

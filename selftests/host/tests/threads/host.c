@@ -75,20 +75,8 @@ void host_age(u64 *rnd)
 {
 	struct pgt_range range = random_range(rnd, next_random(rnd) % 2);
 	bool test = next_random(rnd) % 4 == 0;
-	struct pgt_root *root;
 
-	pgt_for_each_root(&guest.mmu, root, PGT_ANY_SPACE, PGT_VALID_ROOTS) {
-		struct pgt_range left = range;
-
-		while (left.start < left.end) {
-			rcu_read_lock();
-			if (test)
-				pgt_test_age(root, &left);
-			else
-				pgt_age(root, &left);
-			rcu_read_unlock();
-		}
-	}
+	pgt_age_roots(&guest.mmu, PGT_ANY_SPACE, &range, test);
 }
 
 /* As logging starts: everything is protected, whatever is in the log. */
