@@ -54,43 +54,125 @@ static int altmmu_summary_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-#define ALTMMU_DUMP_ENTRIES	256
+/* Entries in a record; their lines fit into a page. */
+#define ALTMMU_DUMP_ENTRIES	64
 
-static void altmmu_dump_root(struct seq_file *m, struct pgt_root *root,
-			     struct pgt_dump_entry *entries)
+/**
+ * struct altmmu_tables - a reader of all tables
+ * @vm:		whose
+ * @nr:		the root that the record is of, by its number
+ * @start:	first gfn of the record
+ * @next:	first gfn of the next one, ~0 if that is another root's
+ * @space:	of the root
+ * @role:	of the root
+ * @levels:	of the root
+ * @used:	how many there are in @entries
+ * @entries:	the record
+ *
+ * A root is looked up for each record: it may go in between.
+ */
+struct altmmu_tables {
+	struct altmmu_vm *vm;
+	u64 nr;
+	u64 start;
+	u64 next;
+	int space;
+	u32 role;
+	u8 levels;
+	unsigned int used;
+	struct pgt_dump_entry entries[ALTMMU_DUMP_ENTRIES];
+};
+
+static struct altmmu_tables *altmmu_tables_load(struct altmmu_tables *t)
 {
-	struct pgt_range range = { .end = ~0ULL };
+	struct pgt_range range;
+	struct pgt_root *root;
 
-	seq_printf(m, "root space %d levels %d role 0x%08x\n", root->space,
-		   root->levels, root->role);
-	while (range.start < range.end && !seq_has_overflowed(m)) {
-		unsigned int nr;
+	guard(rcu)();
+	root = pgt_root_seek(&t->vm->mmu, t->nr, PGT_ANY_SPACE, PGT_ALL_ROOTS);
+	if (!root)
+		return NULL;
+	if (root->nr != t->nr)
+		t->start = 0;
+	t->nr = root->nr;
+	t->space = root->space;
+	t->role = root->role;
+	t->levels = root->levels;
+	range = (struct pgt_range) { .start = t->start, .end = ~0ULL };
+	t->used = pgt_dump(root, &range, t->entries, ALTMMU_DUMP_ENTRIES);
+	t->next = range.start;
+	return t;
+}
 
-		rcu_read_lock();
-		nr = pgt_dump(root, &range, entries, ALTMMU_DUMP_ENTRIES);
-		rcu_read_unlock();
-		for (unsigned int i = 0; i < nr; i++)
-			seq_printf(m, "%d 0x%llx 0x%016llx\n", entries[i].level,
-				   entries[i].gfn, entries[i].entry);
-		cond_resched();
+/* Reading goes on where it stopped, or starts again. */
+static void *altmmu_tables_start(struct seq_file *m, loff_t *pos)
+{
+	struct altmmu_tables *t = m->private;
+
+	if (!*pos) {
+		t->nr = 0;
+		t->start = 0;
 	}
+	return altmmu_tables_load(t);
+}
+
+static void *altmmu_tables_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct altmmu_tables *t = v;
+
+	++*pos;
+	if (t->next == ~0ULL) {
+		t->nr++;
+		t->start = 0;
+	} else {
+		t->start = t->next;
+	}
+	return altmmu_tables_load(t);
+}
+
+static void altmmu_tables_stop(struct seq_file *m, void *v)
+{
 }
 
 /* Level, first gfn and value of each entry that is not empty. */
 static int altmmu_tables_show(struct seq_file *m, void *v)
 {
-	struct altmmu_vm *vm = m->private;
-	struct pgt_dump_entry *entries;
-	struct pgt_root *root;
+	struct altmmu_tables *t = v;
 
-	entries = kmalloc_objs(*entries, ALTMMU_DUMP_ENTRIES);
-	if (!entries)
-		return -ENOMEM;
-	pgt_for_each_root(&vm->mmu, root, PGT_ANY_SPACE, PGT_ALL_ROOTS)
-		altmmu_dump_root(m, root, entries);
-	kfree(entries);
+	if (!t->start)
+		seq_printf(m, "root space %d levels %d role 0x%08x\n", t->space,
+			   t->levels, t->role);
+	for (unsigned int i = 0; i < t->used; i++)
+		seq_printf(m, "%d 0x%llx 0x%016llx\n", t->entries[i].level,
+			   t->entries[i].gfn, t->entries[i].entry);
 	return 0;
 }
+
+static const struct seq_operations altmmu_tables_sops = {
+	.start = altmmu_tables_start,
+	.next = altmmu_tables_next,
+	.stop = altmmu_tables_stop,
+	.show = altmmu_tables_show,
+};
+
+static int altmmu_tables_open(struct inode *inode, struct file *file)
+{
+	struct altmmu_tables *t;
+
+	t = __seq_open_private(file, &altmmu_tables_sops, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->vm = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations altmmu_tables_fops = {
+	.owner = THIS_MODULE,
+	.open = altmmu_tables_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
 
 #ifdef CONFIG_KVM_PROVE_MMU
 /* As if there had been 2^18 memslot updates. */
@@ -108,7 +190,6 @@ DEFINE_DEBUGFS_ATTRIBUTE(altmmu_wrap_mmio_fops, NULL, altmmu_wrap_mmio,
 #endif
 
 DEFINE_SHOW_ATTRIBUTE(altmmu_summary);
-DEFINE_SHOW_ATTRIBUTE(altmmu_tables);
 
 /**
  * altmmu_create_debugfs() - show a VM's page tables in debugfs
