@@ -65,6 +65,11 @@ int pgt_env_max_level(struct pgt_root *root, u64 gfn, u64 pfn)
 	return level;
 }
 
+void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new)
+{
+	trace_altmmu_change(gfn, level, old, new);
+}
+
 void pgt_env_account_table(void *table, int nr)
 {
 	kvm_account_pgtable_pages(table, nr);

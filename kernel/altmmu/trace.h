@@ -165,6 +165,29 @@ TRACE_EVENT(altmmu_obsolete,
 	TP_printk("kvm %p", __entry->kvm)
 );
 
+/* An entry, as values of the VM's format, or of the mirror's. */
+TRACE_EVENT(altmmu_change,
+	TP_PROTO(u64 gfn, int level, u64 old, u64 new),
+	TP_ARGS(gfn, level, old, new),
+
+	TP_STRUCT__entry(
+		__field(u64, gfn)
+		__field(u64, old)
+		__field(u64, new)
+		__field(int, level)
+	),
+
+	TP_fast_assign(
+		__entry->gfn = gfn;
+		__entry->old = old;
+		__entry->new = new;
+		__entry->level = level;
+	),
+
+	TP_printk("gfn 0x%llx level %d 0x%llx to 0x%llx", __entry->gfn,
+		  __entry->level, __entry->old, __entry->new)
+);
+
 #endif /* ALTMMU_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

@@ -74,9 +74,7 @@ void softsept_env_clear(u64 pfn, int level)
 		private.cleared(pfn, level);
 }
 
-#ifdef CONFIG_ALTMMU_PGT_TRACE
 void mirror_env_trace(struct mirror *mirror, enum mirror_call call, u64 gfn,
 		      int level, int ret)
 {
 }
-#endif

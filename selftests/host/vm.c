@@ -166,12 +166,10 @@ void pgt_env_account_table(void *table, int nr)
 	vm.tables += nr;
 }
 
-#ifdef CONFIG_ALTMMU_PGT_TRACE
 void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new)
 {
 	vm.traced = (struct vm_trace){ vm.traced.nr + 1, gfn, level, old, new };
 }
-#endif
 
 /*
  * I3.  A write must be in a dirty folio, and, while the log is on, in the log by

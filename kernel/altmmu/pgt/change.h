@@ -106,7 +106,7 @@ static __always_inline bool pgt_change(struct pgt_batch *batch,
 	}
 
 	/* Of level 0 are entries that nobody knows the place of (batch.c). */
-	if (pos->level)
+	if (pgt_env_trace_change_enabled() && pos->level)
 		pgt_env_trace_change(pos->gfn, pos->level, old, new);
 	if (!batch)
 		return true;

@@ -8,6 +8,7 @@
 #ifndef ALTMMU_PGT_ENV_H
 #define ALTMMU_PGT_ENV_H
 
+#include <linux/tracepoint-defs.h>
 #include <linux/types.h>
 
 struct pgt_mmu;
@@ -70,13 +71,21 @@ int pgt_env_max_level(struct pgt_root *root, u64 gfn, u64 pfn);
  */
 void pgt_env_account_table(void *table, int nr);
 
-/* Every change of an entry, where tracing is compiled in. */
-#ifdef CONFIG_ALTMMU_PGT_TRACE
-void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new);
-#else
-static inline void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new)
+DECLARE_TRACEPOINT(altmmu_change);
+
+/* Whether somebody traces: a jump that is not there as long as nobody does. */
+static inline bool pgt_env_trace_change_enabled(void)
 {
+	return tracepoint_enabled(altmmu_change);
 }
-#endif
+
+/**
+ * pgt_env_trace_change() - an entry was changed, and somebody traces that
+ * @gfn:	first gfn under it
+ * @level:	its level
+ * @old:	what it held
+ * @new:	what it holds
+ */
+void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new);
 
 #endif /* ALTMMU_PGT_ENV_H */

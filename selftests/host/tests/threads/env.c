@@ -118,8 +118,6 @@ void pgt_env_account_table(void *table, int nr)
 	ADD(guest.tables, nr);
 }
 
-#ifdef CONFIG_ALTMMU_PGT_TRACE
 void pgt_env_trace_change(u64 gfn, int level, u64 old, u64 new)
 {
 }
-#endif
