@@ -295,18 +295,20 @@ TEST_F(mmu, vm_types)
 	}
 }
 
-/* TDX has one choice, whatever the default is. */
-TEST_F(mmu, tdx_stays_on_kvm)
+/* A TD can have either, if it is asked for. */
+TEST_F(mmu, tdx)
 {
+	const u64 both = BIT(KVM_X86_MMU_KVM) | BIT(KVM_X86_MMU_ALTMMU);
+
 	if (!(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_TDX_VM)))
 		SKIP(return, "the host has no TDX");
 
 	if (!write_file(MMU_PARAM, variant->name))
 		SKIP(return, "no permission to write " MMU_PARAM);
 	self->vm = vm_create_barebones_type(KVM_X86_TDX_VM);
-	EXPECT_EQ(-1, select_mmu(self->vm, KVM_X86_MMU_ALTMMU));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(0, select_mmu(self->vm, KVM_X86_MMU_KVM));
+	EXPECT_EQ(both, vm_check_cap(self->vm, KVM_CAP_X86_MMU));
+	EXPECT_EQ(0, select_mmu(self->vm, !variant->mmu));
+	EXPECT_EQ(0, select_mmu(self->vm, variant->mmu));
 }
 
 TEST_F(mmu, nested_state)
