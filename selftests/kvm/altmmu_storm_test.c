@@ -20,6 +20,9 @@
 #define NR_ROUNDS		6
 #define NR_ROUNDS_CONTROL	2
 
+/* About how many milliseconds it may take vCPUs to come to some memory. */
+#define REFUSAL_TRIES	20000
+
 #define KSM(file)	"/sys/kernel/mm/ksm/" file
 
 /* A phase in which the guest writes to nothing: KSM leaves alone what changes. */
@@ -144,6 +147,21 @@ static void stop_guests(struct __test_metadata *_metadata,
 		ASSERT_EQ(last[page], *(u64 *)(self->mem + page * PAGE_SIZE));
 }
 
+/* Odd: about to change; even: what the pages have. */
+static void advance_stamps(u64 *stamp, size_t first, size_t end)
+{
+	for (size_t page = first; page < end; page++)
+		WRITE_ONCE(stamp[page], stamp[page] + 1);
+}
+
+/* Give pages the stamps that are next, wherever the host has them now. */
+static void stamp_pages(const u64 *stamp, size_t first, size_t end, void *at)
+{
+	for (size_t page = first; page < end; page++)
+		WRITE_ONCE(*(u64 *)(at + (page - first) * PAGE_SIZE),
+			   stamp[page] + 1);
+}
+
 /* Dropped pages come back as the host fills them, never as they were. */
 TEST_F_TIMEOUT(storm, drop, TEST_TIMEOUT_LONG)
 {
@@ -154,18 +172,55 @@ TEST_F_TIMEOUT(storm, drop, TEST_TIMEOUT_LONG)
 		size_t first = random_below(NR_PAGES);
 		size_t end = min_t(size_t, first + 1 + random_below(NR_PAGES) / 8,
 				   NR_PAGES);
+		void *at = self->mem + first * PAGE_SIZE;
 
-		for (size_t page = first; page < end; page++)
-			WRITE_ONCE(stamp[page], stamp[page] + 1);
-		kvm_madvise(self->mem + first * PAGE_SIZE,
-			    (end - first) * PAGE_SIZE, MADV_DONTNEED);
-		for (size_t page = first; page < end; page++) {
-			WRITE_ONCE(*(u64 *)(self->mem + page * PAGE_SIZE),
-				   stamp[page] + 1);
-			WRITE_ONCE(stamp[page], stamp[page] + 1);
-		}
+		advance_stamps(stamp, first, end);
+		kvm_madvise(at, (end - first) * PAGE_SIZE, MADV_DONTNEED);
+		stamp_pages(stamp, first, end, at);
+		advance_stamps(stamp, first, end);
 	}
 	vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+	vcpu_threads_stop(self->threads, TEST_VCPUS);
+}
+
+static void move_to(void *from, void *to, size_t size)
+{
+	TEST_ASSERT(mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   to) == to, "mremap(): errno %d", errno);
+}
+
+/* There is other memory in place of some that lives on, then that is back. */
+TEST_F_TIMEOUT(storm, replace, TEST_TIMEOUT_LONG)
+{
+	u64 *stamp = host_pointer(self->vm, stamps);
+
+	start_guests(self, guest_verify_stamps);
+	for (int i = 0; i < variant->rounds; i++) {
+		size_t first = random_below(NR_PAGES);
+		size_t end = first + 1 + random_below(NR_PAGES - first);
+		size_t size = (end - first) * PAGE_SIZE;
+		void *at = self->mem + first * PAGE_SIZE;
+		void *aside = kvm_mmap(size, PROT_NONE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+		advance_stamps(stamp, first, end);
+		move_to(at, aside, size);
+		ASSERT_EQ(at, mmap(at, size, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				   0));
+		stamp_pages(stamp, first, end, at);
+		advance_stamps(stamp, first, end);
+		vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+
+		for (size_t page = first; page < end; page++)
+			ASSERT_EQ(stamp[page] - 2,
+				  *(u64 *)(aside + (page - first) * PAGE_SIZE));
+		advance_stamps(stamp, first, end);
+		stamp_pages(stamp, first, end, aside);
+		move_to(aside, at, size);
+		advance_stamps(stamp, first, end);
+		vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+	}
 	vcpu_threads_stop(self->threads, TEST_VCPUS);
 }
 
@@ -248,7 +303,32 @@ static long page_out(FIXTURE_DATA(storm) * self)
 	return swapped_out() - before;
 }
 
-/* While the memory is elsewhere vCPUs find nothing, and try again. */
+static u64 count_refusals(FIXTURE_DATA(storm) * self)
+{
+	u64 count = 0;
+
+	for (int i = 0; i < TEST_VCPUS; i++)
+		count += READ_ONCE(self->threads[i].bad_addresses);
+	return count;
+}
+
+/*
+ * A vCPU that finds that the host has taken memory away tries again and again.  If
+ * none does they still use it: its content would not tell.
+ */
+static void wait_refused(FIXTURE_DATA(storm) * self)
+{
+	/* One of each vCPU may be of before, and counted late. */
+	u64 enough = count_refusals(self) + TEST_VCPUS + 1;
+
+	for (int i = 0; count_refusals(self) < enough; i++) {
+		TEST_ASSERT(i < REFUSAL_TRIES,
+			    "vCPUs go on with memory that was taken away");
+		usleep(1000);
+	}
+}
+
+/* While the memory is elsewhere vCPUs find nothing. */
 static long move(FIXTURE_DATA(storm) * self)
 {
 	size_t page = random_below(NR_PAGES);
@@ -256,14 +336,13 @@ static long move(FIXTURE_DATA(storm) * self)
 	void *from = self->mem + page * PAGE_SIZE;
 	void *to = kvm_mmap(size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
-	TEST_ASSERT(mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
-			   to) == to, "mremap() away");
-	usleep(500);
-	TEST_ASSERT(mremap(to, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
-			   from) == from, "mremap() back");
+	move_to(from, to, size);
+	wait_refused(self);
+	move_to(to, from, size);
 	return size / PAGE_SIZE;
 }
 
+/* They find that they can't write, then that they can't even read. */
 static long protect(FIXTURE_DATA(storm) * self)
 {
 	size_t page = random_below(NR_PAGES);
@@ -271,9 +350,9 @@ static long protect(FIXTURE_DATA(storm) * self)
 	void *from = self->mem + page * PAGE_SIZE;
 
 	TEST_ASSERT(!mprotect(from, size, PROT_READ), "mprotect()");
-	usleep(500);
+	wait_refused(self);
 	TEST_ASSERT(!mprotect(from, size, PROT_NONE), "mprotect()");
-	usleep(500);
+	wait_refused(self);
 	TEST_ASSERT(!mprotect(from, size, PROT_READ | PROT_WRITE),
 		    "mprotect()");
 	return size / PAGE_SIZE;
