@@ -54,6 +54,7 @@ const char *altmmu_call_name(enum mirror_call call)
 		[MIRROR_DEMOTE]		= "demote",
 		[MIRROR_RECLAIM]	= "reclaim",
 		[MIRROR_OPEN_WINDOW]	= "open_window",
+		[MIRROR_CLOSE_WINDOW]	= "close_window",
 	};
 
 	return names[call];

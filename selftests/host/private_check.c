@@ -121,6 +121,8 @@ void pvm_check(void)
 		atomic_read(&pvm.soft.inside[1]), inside);
 	HOST_EQ(private.kicks, atomic_long_read(&p->kicks) +
 			       atomic_long_read(&p->calls[MIRROR_OPEN_WINDOW]));
+	HOST_EQ(atomic_long_read(&p->calls[MIRROR_OPEN_WINDOW]),
+		atomic_long_read(&p->calls[MIRROR_CLOSE_WINDOW]));
 	pvm_check_cpus();
 }
 

@@ -23,7 +23,7 @@ static u32 machine;
 
 static const char * const call_names[MIRROR_NR_CALLS] = {
 	"link", "map", "add", "block", "track", "unblock", "remove", "unlink",
-	"promote", "demote", "reclaim", "open_window",
+	"promote", "demote", "reclaim", "open_window", "close_window",
 };
 
 static enum pvm_phase phase_of(enum mirror_call call)

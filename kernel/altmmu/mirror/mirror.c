@@ -131,6 +131,7 @@ void mirror_close_window(struct mirror *mirror)
 		return;
 	mirror->window = false;
 	mirror->provider->ops->close_window(mirror->provider);
+	mirror_count(mirror, MIRROR_CLOSE_WINDOW, 0, 0, 0);
 }
 
 /*
