@@ -95,6 +95,7 @@ void vcpu_threads_run(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
 		      u32 nr_vcpus, void *(*run)(void *thread));
 void vcpu_threads_start(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
 			u32 nr_vcpus);
+void vcpu_wait_first_pass(struct kvm_vcpu *vcpu);
 void vcpu_threads_wait_passes(struct vcpu_thread *threads, u32 nr_vcpus);
 void vcpu_threads_stop(struct vcpu_thread *threads, u32 nr_vcpus);
 void set_phase(struct kvm_vm *vm, u64 phase);

@@ -49,11 +49,13 @@ int private_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size);
  */
 struct provider_counts {
 	u64 link, map, add, block, track, unblock, remove, unlink, promote,
-	    demote, open_window, kicks, busy;
+	    demote, open_window, close_window, kicks, busy;
 };
 
 void provider_read(struct kvm_vm *vm, struct provider_counts *counts);
 void provider_inject(struct kvm_vm *vm, const char *what);
+void private_check_mirror(struct kvm_vm *vm);
+void private_delete_all(struct kvm_vm *vm);
 
 /*
  * Guest: accesses that KVM may have user space decide.  A thread that runs the

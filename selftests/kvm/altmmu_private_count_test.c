@@ -108,8 +108,7 @@ static void set_up(struct counted *c, u64 flags, u64 size, int level)
 	vcpu_arch_set_entry_point(c->vcpus[1], guest_spin);
 	vcpu_threads_start(c->threads, &c->vcpus[1], 1);
 	c->spins = true;
-	while (!READ_ONCE(host_control(c->vm)->passes[1]))
-		usleep(100);
+	vcpu_wait_first_pass(c->vcpus[1]);
 
 	/* The program's own pages are not to be among what is counted. */
 	take(c, flags, TEST_GPA, PAGE_SIZE);
@@ -117,28 +116,49 @@ static void set_up(struct counted *c, u64 flags, u64 size, int level)
 	vm_mem_set_private(c->vm, TEST_GPA, PAGE_SIZE);
 }
 
+/* What all vCPUs have been disturbed for. */
+struct cost {
+	struct provider_counts calls;
+	u64 flushes;
+};
+
+static void read_cost(struct counted *c, struct cost *cost)
+{
+	provider_read(c->vm, &cost->calls);
+	cost->flushes = vm_get_stat(c->vm, remote_tlb_flush) +
+			vm_get_stat(c->vm, remote_tlb_flush_requests);
+}
+
+/* So many epochs, each with a kick, and besides no flush of KVM's and no window. */
+static void expect_epochs(struct __test_metadata *_metadata,
+			  const struct cost *before, const struct cost *after,
+			  u64 nr)
+{
+	EXPECT_EQ(before->calls.track + nr, after->calls.track);
+	EXPECT_EQ(before->calls.kicks + nr, after->calls.kicks);
+	EXPECT_EQ(before->calls.open_window, after->calls.open_window);
+	EXPECT_EQ(before->flushes, after->flushes);
+}
+
 /* One track and one kick, however many pages. */
 TEST_F_TIMEOUT(count, convert_2m, TEST_TIMEOUT_LONG)
 {
 	struct counted *c = &self->counted;
-	struct provider_counts before, after;
+	struct cost before, after;
 
 	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
 	take(c, variant->flags, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &before);
+	read_cost(c, &before);
 	vm_mem_set_shared(c->vm, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &after);
-	EXPECT_EQ(before.block + NR_PAGES_2M, after.block);
-	EXPECT_EQ(before.remove + NR_PAGES_2M, after.remove);
-	EXPECT_EQ(before.track + 1, after.track);
-	EXPECT_EQ(before.kicks + 1, after.kicks);
-	EXPECT_EQ(before.open_window, after.open_window);
+	read_cost(c, &after);
+	EXPECT_EQ(before.calls.block + NR_PAGES_2M, after.calls.block);
+	EXPECT_EQ(before.calls.remove + NR_PAGES_2M, after.calls.remove);
+	expect_epochs(_metadata, &before, &after, 1);
 
 	/* The way back has nothing to remove. */
 	vm_mem_set_private(c->vm, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &before);
-	EXPECT_EQ(before.track, after.track);
-	EXPECT_EQ(before.kicks, after.kicks);
+	read_cost(c, &before);
+	expect_epochs(_metadata, &after, &before, 0);
 }
 
 /* Nor do ends that are not those of a table make a difference. */
@@ -146,50 +166,47 @@ TEST_F_TIMEOUT(count, convert_mixed, TEST_TIMEOUT_LONG)
 {
 	struct counted *c = &self->counted;
 	const u64 size = SZ_2M + 100 * PAGE_SIZE;
-	struct provider_counts before, after;
+	struct cost before, after;
 
 	set_up(c, variant->flags, 3 * SZ_2M, PG_LEVEL_4K);
 	take(c, variant->flags, TEST_GPA, 3 * SZ_2M);
-	provider_read(c->vm, &before);
+	read_cost(c, &before);
 	vm_mem_set_shared(c->vm, TEST_GPA + SZ_1M, size);
-	provider_read(c->vm, &after);
-	EXPECT_EQ(before.remove + size / PAGE_SIZE, after.remove);
-	EXPECT_EQ(before.track + 1, after.track);
-	EXPECT_EQ(before.kicks + 1, after.kicks);
+	read_cost(c, &after);
+	EXPECT_EQ(before.calls.remove + size / PAGE_SIZE, after.calls.remove);
+	expect_epochs(_metadata, &before, &after, 1);
 }
 
 /* A hole is no more expensive than a conversion. */
 TEST_F_TIMEOUT(count, punch_2m, TEST_TIMEOUT_LONG)
 {
 	struct counted *c = &self->counted;
-	struct provider_counts before, after;
+	struct cost before, after;
 
 	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
 	take(c, variant->flags, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &before);
+	read_cost(c, &before);
 	vm_guest_mem_punch_hole(c->vm, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &after);
-	EXPECT_EQ(before.remove + NR_PAGES_2M, after.remove);
-	EXPECT_EQ(before.track + 1, after.track);
-	EXPECT_EQ(before.kicks + 1, after.kicks);
+	read_cost(c, &after);
+	EXPECT_EQ(before.calls.remove + NR_PAGES_2M, after.calls.remove);
+	expect_epochs(_metadata, &before, &after, 1);
 }
 
 /* With batches of one page it is as KVM has it today. */
 TEST_F_TIMEOUT(count, convert_2m_unbatched, TEST_TIMEOUT_LONG)
 {
 	struct counted *c = &self->counted;
-	struct provider_counts before, after;
+	struct cost before, after;
 
 	if (!write_file(PRIVATE_BATCH, "1"))
 		SKIP(return, "no permission to write " PRIVATE_BATCH);
 	set_up(c, variant->flags, SZ_2M, PG_LEVEL_4K);
 	take(c, variant->flags, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &before);
+	read_cost(c, &before);
 	vm_mem_set_shared(c->vm, TEST_GPA, SZ_2M);
-	provider_read(c->vm, &after);
-	EXPECT_EQ(before.remove + NR_PAGES_2M, after.remove);
-	EXPECT_EQ(before.track + NR_PAGES_2M, after.track);
-	EXPECT_EQ(before.kicks + NR_PAGES_2M, after.kicks);
+	read_cost(c, &after);
+	EXPECT_EQ(before.calls.remove + NR_PAGES_2M, after.calls.remove);
+	expect_epochs(_metadata, &before, &after, NR_PAGES_2M);
 }
 
 /* Whether the machine is that large: if its memory is in use the test fails. */
@@ -205,31 +222,30 @@ static bool has_memory(u64 size)
 TEST_F_TIMEOUT(count, convert_1g, 4 * TEST_TIMEOUT_LONG)
 {
 	struct counted *c = &self->counted;
-	struct provider_counts before, after;
+	struct cost before, after;
 
 	if (!(variant->flags & KVM_X86_SOFT_MIRROR_AUTO_ACCEPT))
 		SKIP(return, "the same, with much more to accept");
 	if (!has_memory(SZ_1G + SZ_512M))
 		SKIP(return, "less than 1.5 GiB of memory");
 	set_up(c, variant->flags, SZ_1G, PG_LEVEL_2M);
-	provider_read(c->vm, &before);
+	read_cost(c, &before);
 	ASSERT_EQ(0, private_pre_fault(c->vcpus[0], TEST_GPA, SZ_1G));
-	provider_read(c->vm, &after);
-	EXPECT_EQ(before.map + SZ_1G / PAGE_SIZE, after.map);
+	read_cost(c, &after);
+	EXPECT_EQ(before.calls.map + SZ_1G / PAGE_SIZE, after.calls.map);
 
 	vm_mem_set_shared(c->vm, TEST_GPA, SZ_1G);
-	provider_read(c->vm, &before);
-	EXPECT_EQ(after.remove + SZ_1G / PAGE_SIZE, before.remove);
-	EXPECT_EQ(after.track + 1, before.track);
-	EXPECT_EQ(after.kicks + 1, before.kicks);
+	read_cost(c, &before);
+	EXPECT_EQ(after.calls.remove + SZ_1G / PAGE_SIZE, before.calls.remove);
+	expect_epochs(_metadata, &after, &before, 1);
 
 	/* All of its tables go; none could go before. */
-	EXPECT_EQ(0, before.unlink);
+	EXPECT_EQ(0, before.calls.unlink);
 	vm_mem_region_delete(c->vm, TEST_SLOT);
-	provider_read(c->vm, &after);
-	EXPECT_LE(SZ_1G / SZ_2M, after.unlink);
-	EXPECT_GE(before.track + 3, after.track);
-	EXPECT_GE(before.kicks + 3, after.kicks);
+	read_cost(c, &after);
+	EXPECT_LE(SZ_1G / SZ_2M, after.calls.unlink);
+	EXPECT_GE(before.calls.track + 3, after.calls.track);
+	EXPECT_GE(before.calls.kicks + 3, after.calls.kicks);
 }
 
 /* The same where all of it is still mapped. */
@@ -340,33 +356,48 @@ TEST_F(count, around_is_private)
 }
 
 /*
- * Without memslots there are no leaves: what was mapped was removed, and what
- * was blocked was finished.
+ * Without memslots there are neither leaves nor tables: what was mapped was removed,
+ * what was linked was unlinked, and what was blocked was finished.
  */
+static void take_and_give_back(struct counted *c, u64 flags, const char *inject)
+{
+	set_up(c, flags, 4 * SZ_2M, PG_LEVEL_4K);
+	if (inject)
+		provider_inject(c->vm, inject);
+	for (int i = 0; i < 4; i++) {
+		take(c, flags, TEST_GPA, 4 * SZ_2M);
+		vm_mem_set_shared(c->vm, TEST_GPA + SZ_1M, SZ_2M);
+		vm_mem_set_shared(c->vm, TEST_GPA, 4 * SZ_2M);
+		vm_mem_set_private(c->vm, TEST_GPA, 4 * SZ_2M);
+		take(c, flags, TEST_GPA, SZ_2M);
+		vm_guest_mem_punch_hole(c->vm, TEST_GPA, 4 * SZ_2M);
+	}
+	take(c, flags, TEST_GPA, SZ_2M);
+	vcpu_threads_stop(c->threads, 1);
+	c->spins = false;
+	private_check_mirror(c->vm);
+	private_delete_all(c->vm);
+}
+
 TEST_F_TIMEOUT(count, balanced, TEST_TIMEOUT_LONG)
 {
 	struct counted *c = &self->counted;
 	struct provider_counts counts;
 
-	set_up(c, variant->flags, 4 * SZ_2M, PG_LEVEL_4K);
-	for (int i = 0; i < 4; i++) {
-		take(c, variant->flags, TEST_GPA, 4 * SZ_2M);
-		vm_mem_set_shared(c->vm, TEST_GPA + SZ_1M, SZ_2M);
-		vm_mem_set_shared(c->vm, TEST_GPA, 4 * SZ_2M);
-		vm_mem_set_private(c->vm, TEST_GPA, 4 * SZ_2M);
-		take(c, variant->flags, TEST_GPA, SZ_2M);
-		vm_guest_mem_punch_hole(c->vm, TEST_GPA, 4 * SZ_2M);
-	}
-	vcpu_threads_stop(c->threads, 1);
-	c->spins = false;
-	vm_mem_region_delete(c->vm, TEST_SLOT);
-	vm_mem_region_delete(c->vm, 0);
+	take_and_give_back(c, variant->flags, NULL);
 	provider_read(c->vm, &counts);
-	EXPECT_EQ(counts.map + counts.add, counts.remove);
-	EXPECT_EQ(counts.remove + counts.unlink, counts.block);
-	EXPECT_EQ(0, counts.promote + counts.demote + counts.unblock);
-	/* At the most those that are above both slots are linked. */
-	EXPECT_GE(counts.unlink + 3, counts.link);
+	EXPECT_EQ(0, counts.open_window);
+}
+
+/* Nor where a window is opened in about every phase. */
+TEST_F_TIMEOUT(count, balanced_busy, TEST_TIMEOUT_LONG)
+{
+	struct counted *c = &self->counted;
+	struct provider_counts counts;
+
+	take_and_give_back(c, variant->flags, "busy_every 3");
+	provider_read(c->vm, &counts);
+	EXPECT_LT(0, counts.open_window);
 }
 
 /* Tables of both kinds go with the VM, whatever it had when it ended. */

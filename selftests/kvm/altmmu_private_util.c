@@ -173,6 +173,7 @@ void provider_read(struct kvm_vm *vm, struct provider_counts *counts)
 		{ "promote", &counts->promote },
 		{ "demote", &counts->demote },
 		{ "open_window", &counts->open_window },
+		{ "close_window", &counts->close_window },
 		{ "kicks", &counts->kicks },
 	};
 	unsigned long calls, busy;
@@ -197,6 +198,72 @@ void provider_read(struct kvm_vm *vm, struct provider_counts *counts)
 	fclose(f);
 	TEST_ASSERT(found == BIT(ARRAY_SIZE(lines)) - 1,
 		    "%s does not have all counters", path);
+}
+
+/* What the mirror has now. */
+struct mirror_counts {
+	long leaves;
+	long tables;
+};
+
+static void mirror_read(struct kvm_vm *vm, struct mirror_counts *counts)
+{
+	char path[128], line[128];
+	unsigned int found = 0;
+	int level;
+	long nr;
+	FILE *f;
+
+	memset(counts, 0, sizeof(*counts));
+	vm_file(vm, "summary", path, sizeof(path));
+	f = fopen(path, "r");
+	TEST_ASSERT(f, "%s: errno %d", path, errno);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "private_leaves_level_%d %ld", &level,
+			   &nr) == 2) {
+			counts->leaves += nr;
+			found |= BIT(level);
+		} else if (sscanf(line, "private_tables %ld",
+				  &counts->tables) == 1) {
+			found |= BIT(0);
+		}
+	}
+	fclose(f);
+	TEST_ASSERT(found == GENMASK(3, 0), "%s does not have all counters",
+		    path);
+}
+
+/*
+ * While nothing goes on: what the mirror has is what its provider was given and has
+ * not given back, and no window is open.
+ */
+void private_check_mirror(struct kvm_vm *vm)
+{
+	struct provider_counts calls;
+	struct mirror_counts mirror;
+
+	provider_read(vm, &calls);
+	mirror_read(vm, &mirror);
+	TEST_ASSERT_EQ(calls.map + calls.add - calls.remove, mirror.leaves);
+	/* The root is nobody's to link. */
+	TEST_ASSERT_EQ(1 + calls.link - calls.unlink, mirror.tables);
+	TEST_ASSERT_EQ(calls.remove + calls.unlink, calls.block);
+	TEST_ASSERT_EQ(calls.open_window, calls.close_window);
+	/* guest_memfd has no large pages. */
+	TEST_ASSERT_EQ(0, calls.promote + calls.demote + calls.unblock);
+}
+
+/* Delete the program's memslot and the test's: nothing is left of the mirror. */
+void private_delete_all(struct kvm_vm *vm)
+{
+	struct mirror_counts mirror;
+
+	vm_mem_region_delete(vm, TEST_SLOT);
+	vm_mem_region_delete(vm, 0);
+	private_check_mirror(vm);
+	mirror_read(vm, &mirror);
+	TEST_ASSERT_EQ(0, mirror.leaves);
+	TEST_ASSERT_EQ(1, mirror.tables);
 }
 
 void provider_inject(struct kvm_vm *vm, const char *what)

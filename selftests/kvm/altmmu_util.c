@@ -191,6 +191,13 @@ void vcpu_threads_start(struct vcpu_thread *threads, struct kvm_vcpu *vcpus[],
 	vcpu_threads_run(threads, vcpus, nr_vcpus, run_vcpu);
 }
 
+/* Wait until a vCPU has been through its memory once. */
+void vcpu_wait_first_pass(struct kvm_vcpu *vcpu)
+{
+	while (!READ_ONCE(host_control(vcpu->vm)->passes[vcpu->id]))
+		usleep(100);
+}
+
 /* Wait until each vCPU has begun a pass, and ended it. */
 void vcpu_threads_wait_passes(struct vcpu_thread *threads, u32 nr_vcpus)
 {
