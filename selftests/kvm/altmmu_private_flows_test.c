@@ -19,8 +19,23 @@
 #define TO_SHARED	BIT(1)
 #define FALLOCATE	BIT(2)	/* a hole where it gets shared, else memory */
 
-#define WORD_SHARED	0x1111
-#define WORD_PRIVATE	0x2222
+#define BY_HOST		BIT(3)	/* check what is shared, and write it anew */
+#define WAS(kind)	((u64)(kind) << 8)
+#define BECOMES(kind)	((u64)(kind) << 16)
+#define KIND_MASK	0xff
+
+/* Every word of memory says who has written it, and where. */
+enum kind {
+	GUEST_PRIVATE = 1,
+	GUEST_SHARED,
+	HOST_FIRST,
+	HOST_SECOND,
+};
+
+#define WORD(kind, gpa)	((u64)(kind) << 56 | (gpa))
+
+/* Holes are made of every other page of so many: some at the begin are enough. */
+#define HOLES_SIZE	(10 * PAGE_SIZE)
 
 static const struct {
 	u64 offset;
@@ -38,68 +53,96 @@ static void guest_ask(u64 gpa, u64 size, u64 flags)
 	GUEST_ASSERT_EQ(__kvm_hypercall_map_gpa_range(gpa, size, flags), 0);
 }
 
-static void guest_fill(u64 gva, u64 size, u64 word)
+static void guest_fill(u64 view, u64 gpa, u64 size, u64 kind)
 {
-	for (u64 at = 0; at < size; at += PAGE_SIZE)
-		WRITE_ONCE(*(u64 *)(gva + at), word + at);
+	for (u64 at = gpa; at < gpa + size; at += sizeof(u64))
+		WRITE_ONCE(*(u64 *)(view + at), WORD(kind, at));
 }
 
-static void guest_look(u64 gva, u64 size, u64 word)
+static void guest_look(u64 view, u64 gpa, u64 size, u64 kind)
 {
-	for (u64 at = 0; at < size; at += PAGE_SIZE)
-		GUEST_ASSERT_EQ(READ_ONCE(*(u64 *)(gva + at)), word + at);
+	for (u64 at = gpa; at < gpa + size; at += sizeof(u64))
+		GUEST_ASSERT_EQ(READ_ONCE(*(u64 *)(view + at)), WORD(kind, at));
 }
 
-static void guest_look_for_zeroes(u64 gva, u64 size)
+static void guest_look_for_zeroes(u64 gpa, u64 size)
 {
-	for (u64 at = 0; at < size; at += PAGE_SIZE)
-		GUEST_ASSERT_EQ(READ_ONCE(*(u64 *)(gva + at)), 0);
+	for (u64 at = gpa; at < gpa + size; at += sizeof(u64))
+		GUEST_ASSERT_EQ(READ_ONCE(*(u64 *)at), 0);
 }
 
-/* Parts of shared memory get private, and shared again; what is beside does not. */
-static void guest_convert(u64 area, u64 fallocate)
+/* The host finds in what is shared what is expected there, and leaves its own. */
+static void guest_let_host(u64 gpa, u64 size, u64 was, u64 becomes)
 {
-	guest_fill(SHARED_VIEW + area, AREA_SIZE, WORD_SHARED);
-	for (int i = 0; i < ARRAY_SIZE(ranges); i++) {
-		u64 gpa = area + ranges[i].offset, size = ranges[i].size;
-		u64 shared = SHARED_VIEW + area, before = ranges[i].offset;
+	guest_ask(gpa, size, BY_HOST | WAS(was) | BECOMES(becomes));
+}
 
-		guest_ask(gpa, size, CONVERT | fallocate);
-		guest_fill(gpa, size, WORD_PRIVATE);
-		guest_look(gpa, size, WORD_PRIVATE);
-		guest_look(shared, before, WORD_SHARED);
-		guest_look(shared + before + size, AREA_SIZE - before - size,
-			   WORD_SHARED + before + size);
-
-		/* A hole in what is private, made of every other page. */
-		for (u64 at = PAGE_SIZE; at < size; at += 2 * PAGE_SIZE) {
-			guest_ask(gpa + at, PAGE_SIZE,
-				  CONVERT | TO_SHARED | fallocate);
-			guest_look(shared + before + at, PAGE_SIZE,
-				   WORD_SHARED + before + at);
-			guest_look(gpa + at - PAGE_SIZE, PAGE_SIZE,
-				   WORD_PRIVATE + at - PAGE_SIZE);
-			/* Some at the begin are enough. */
-			if (at > 8 * PAGE_SIZE)
-				break;
-		}
-		guest_ask(gpa, size, CONVERT | TO_SHARED | fallocate);
-		guest_look(shared, AREA_SIZE, WORD_SHARED);
+/* Pages in what is private get shared one by one, and those between do not. */
+static void guest_convert_holes(u64 gpa, u64 size, u64 fallocate)
+{
+	for (u64 at = gpa + PAGE_SIZE; at < gpa + min_t(u64, size, HOLES_SIZE);
+	     at += 2 * PAGE_SIZE) {
+		guest_ask(at, PAGE_SIZE, CONVERT | TO_SHARED | fallocate);
+		guest_look(SHARED_VIEW, at, PAGE_SIZE, HOST_SECOND);
+		guest_fill(SHARED_VIEW, at, PAGE_SIZE, GUEST_SHARED);
+		guest_let_host(at, PAGE_SIZE, GUEST_SHARED, HOST_SECOND);
+		guest_look(SHARED_VIEW, at, PAGE_SIZE, HOST_SECOND);
+		guest_look(0, at - PAGE_SIZE, PAGE_SIZE, GUEST_PRIVATE);
+		guest_look(0, at + PAGE_SIZE, PAGE_SIZE, GUEST_PRIVATE);
 	}
 }
 
-/* A hole without a conversion: the memory is still private, and empty. */
-static void guest_punch(u64 area)
+/*
+ * Parts of shared memory get private, and shared again; what is beside does not.
+ * What the host does with what is shared is seen there, and nowhere else.
+ */
+static void guest_convert(u64 area, u64 fallocate)
+{
+	guest_fill(SHARED_VIEW, area, AREA_SIZE, GUEST_SHARED);
+	guest_let_host(area, AREA_SIZE, GUEST_SHARED, HOST_FIRST);
+	guest_look(SHARED_VIEW, area, AREA_SIZE, HOST_FIRST);
+	for (int i = 0; i < ARRAY_SIZE(ranges); i++) {
+		u64 gpa = area + ranges[i].offset, size = ranges[i].size;
+		u64 end = gpa + size;
+
+		/* There is nothing left of what was private. */
+		guest_ask(area, AREA_SIZE, TO_SHARED | FALLOCATE);
+		guest_ask(gpa, size, CONVERT | fallocate);
+		guest_look_for_zeroes(gpa, size);
+		guest_fill(0, gpa, size, GUEST_PRIVATE);
+		guest_let_host(gpa, size, HOST_FIRST, HOST_SECOND);
+		guest_look(0, gpa, size, GUEST_PRIVATE);
+		guest_look(SHARED_VIEW, area, gpa - area, HOST_FIRST);
+		guest_look(SHARED_VIEW, end, area + AREA_SIZE - end,
+			   HOST_FIRST);
+
+		guest_convert_holes(gpa, size, fallocate);
+		guest_ask(gpa, size, CONVERT | TO_SHARED | fallocate);
+		guest_look(SHARED_VIEW, gpa, size, HOST_SECOND);
+		guest_let_host(gpa, size, HOST_SECOND, HOST_FIRST);
+		guest_look(SHARED_VIEW, area, AREA_SIZE, HOST_FIRST);
+	}
+}
+
+/*
+ * A hole without a conversion: the memory is still private, and empty, and what is
+ * beside is as it was.  With @precise there is nothing beside.
+ */
+static void guest_punch(u64 area, bool precise)
 {
 	guest_ask(area, AREA_SIZE, CONVERT);
 	for (int i = 0; i < ARRAY_SIZE(ranges); i++) {
 		u64 gpa = area + ranges[i].offset, size = ranges[i].size;
+		u64 start = precise ? gpa : area;
+		u64 end = precise ? gpa + size : area + AREA_SIZE;
 
-		guest_fill(area, AREA_SIZE, WORD_PRIVATE);
-		guest_ask(gpa, size, TO_SHARED | FALLOCATE);
-		guest_look_for_zeroes(gpa, size);
-		guest_look(area, ranges[i].offset, WORD_PRIVATE);
 		guest_ask(area, AREA_SIZE, TO_SHARED | FALLOCATE);
+		guest_fill(0, start, end - start, GUEST_PRIVATE);
+		guest_look(0, start, end - start, GUEST_PRIVATE);
+		guest_ask(gpa, size, TO_SHARED | FALLOCATE);
+		guest_look(0, start, gpa - start, GUEST_PRIVATE);
+		guest_look(0, gpa + size, end - gpa - size, GUEST_PRIVATE);
+		guest_look_for_zeroes(gpa, size);
 	}
 	guest_ask(area, AREA_SIZE, CONVERT | TO_SHARED);
 }
@@ -108,8 +151,19 @@ static void guest_flow(u64 area)
 {
 	guest_convert(area, 0);
 	guest_convert(area, FALLOCATE);
-	guest_punch(area);
+	guest_punch(area, false);
+	guest_punch(area, true);
 	GUEST_DONE();
+}
+
+static void use_shared(struct kvm_vm *vm, u64 gpa, u64 size, u64 was, u64 becomes)
+{
+	for (u64 at = gpa; at < gpa + size; at += sizeof(u64)) {
+		u64 *word = addr_gpa2hva(vm, at);
+
+		TEST_ASSERT_EQ(*word, WORD(was, at));
+		*word = WORD(becomes, at);
+	}
 }
 
 static void serve_hypercall(struct kvm_vcpu *vcpu)
@@ -120,6 +174,9 @@ static void serve_hypercall(struct kvm_vcpu *vcpu)
 	u64 flags = run->hypercall.args[2];
 
 	TEST_ASSERT_EQ(run->hypercall.nr, KVM_HC_MAP_GPA_RANGE);
+	if (flags & BY_HOST)
+		use_shared(vcpu->vm, gpa, size, flags / WAS(1) & KIND_MASK,
+			   flags / BECOMES(1) & KIND_MASK);
 	if (flags & FALLOCATE)
 		vm_guest_mem_fallocate(vcpu->vm, gpa, size, flags & TO_SHARED);
 	if (flags & CONVERT)
@@ -222,43 +279,65 @@ TEST_F(flows, file_outlives_vm)
 /* Guest: what is read where memory was; ends when it is told so. */
 static void guest_read_on(void)
 {
-	while (!guest_stopped())
+	while (!guest_stopped()) {
 		READ_ONCE(*(u64 *)TEST_GPA);
+		guest_end_pass(0);
+	}
 	GUEST_DONE();
 }
 
-struct exit {
+struct reader {
 	struct kvm_vcpu *vcpu;
+	pthread_t thread;
+	u64 removed;
 	int error;
 };
 
 static void *run_to_exit(void *arg)
 {
-	struct exit *exit = arg;
+	struct reader *reader = arg;
 
-	exit->error = __vcpu_run(exit->vcpu) ? errno : 0;
+	reader->error = __vcpu_run(reader->vcpu) ? errno : 0;
 	return NULL;
+}
+
+/* A page of private memory that a guest has mapped, and goes on reading. */
+static void reader_start(struct reader *reader, struct kvm_vm *vm)
+{
+	struct provider_counts counts;
+
+	private_boot_vm(vm, 1, guest_read_on, &reader->vcpu);
+	private_add_memory(vm, TEST_GPA, TEST_SLOT, SZ_2M);
+	private_map_views(vm, TEST_GPA, SZ_2M, PG_LEVEL_4K);
+	vm_mem_set_private(vm, TEST_GPA, SZ_2M);
+	kvm_pthread_create(&reader->thread, NULL, run_to_exit, reader);
+	vcpu_wait_first_pass(reader->vcpu);
+	provider_read(vm, &counts);
+	reader->removed = counts.remove;
+}
+
+/* The guest could not go on, because its page, and no other, was removed. */
+static void reader_join(struct reader *reader)
+{
+	struct provider_counts counts;
+
+	kvm_pthread_join(reader->thread, NULL);
+	provider_read(reader->vcpu->vm, &counts);
+	TEST_ASSERT_EQ(reader->removed + 1, counts.remove);
 }
 
 /* A slot goes while its private memory is used: there is nothing then. */
 TEST_F(flows, slot_deleted)
 {
-	struct exit exit = { };
+	struct reader reader = { };
 	struct kvm_vcpu *vcpu;
-	pthread_t thread;
 
-	private_boot_vm(self->vm, 1, guest_read_on, &vcpu);
-	private_add_memory(self->vm, TEST_GPA, TEST_SLOT, SZ_2M);
-	private_map_views(self->vm, TEST_GPA, SZ_2M, PG_LEVEL_4K);
-	vm_mem_set_private(self->vm, TEST_GPA, SZ_2M);
-	exit.vcpu = vcpu;
-	kvm_pthread_create(&thread, NULL, run_to_exit, &exit);
-	while (!vcpu_get_stat(vcpu, pf_taken))
-		usleep(1000);
+	reader_start(&reader, self->vm);
 	vm_mem_region_delete(self->vm, TEST_SLOT);
-	kvm_pthread_join(thread, NULL);
+	reader_join(&reader);
 
-	EXPECT_EQ(0, exit.error);
+	vcpu = reader.vcpu;
+	EXPECT_EQ(0, reader.error);
 	TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_MMIO);
 	EXPECT_EQ(TEST_GPA, vcpu->run->mmio.phys_addr);
 }
@@ -266,22 +345,15 @@ TEST_F(flows, slot_deleted)
 /* Memory that is made shared while it is used as private: the host is told. */
 TEST_F(flows, converted_behind_its_back)
 {
-	struct exit exit = { };
+	struct reader reader = { };
 	struct kvm_vcpu *vcpu;
-	pthread_t thread;
 
-	private_boot_vm(self->vm, 1, guest_read_on, &vcpu);
-	private_add_memory(self->vm, TEST_GPA, TEST_SLOT, SZ_2M);
-	private_map_views(self->vm, TEST_GPA, SZ_2M, PG_LEVEL_4K);
-	vm_mem_set_private(self->vm, TEST_GPA, SZ_2M);
-	exit.vcpu = vcpu;
-	kvm_pthread_create(&thread, NULL, run_to_exit, &exit);
-	while (!vcpu_get_stat(vcpu, pf_taken))
-		usleep(1000);
+	reader_start(&reader, self->vm);
 	vm_mem_set_shared(self->vm, TEST_GPA, SZ_2M);
-	kvm_pthread_join(thread, NULL);
+	reader_join(&reader);
 
-	EXPECT_EQ(EFAULT, exit.error);
+	vcpu = reader.vcpu;
+	EXPECT_EQ(EFAULT, reader.error);
 	TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_MEMORY_FAULT);
 	EXPECT_EQ(KVM_MEMORY_EXIT_FLAG_PRIVATE, vcpu->run->memory_fault.flags);
 	EXPECT_EQ(TEST_GPA, vcpu->run->memory_fault.gpa);
@@ -303,6 +375,26 @@ static void *delete_slot(void *arg)
 	return NULL;
 }
 
+/* Pre-fault until it ends; what comes after the memory is none. */
+static void pre_fault_up_to(struct kvm_vcpu *vcpu, u64 gpa, u64 size, u64 left)
+{
+	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size };
+	u64 before;
+	int r;
+
+	do {
+		before = range.size;
+		r = __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+		TEST_ASSERT(!r == (range.size < before) &&
+			    range.gpa + range.size == gpa + size,
+			    "pre-faulting: %d, and of %lu bytes %llu are left",
+			    r, before, range.size);
+	} while (range.size && (!r || errno == EINTR));
+	TEST_ASSERT_EQ(range.size, left);
+	if (left)
+		TEST_ASSERT_EQ(errno, ENOENT);
+}
+
 /*
  * A slot is pre-faulted while it goes: whatever that says, it does so for a
  * reason, and it does all when the slot is there again.
@@ -310,6 +402,14 @@ static void *delete_slot(void *arg)
 static void pre_fault_beside_deletion(struct kvm_vcpu *vcpu, bool private)
 {
 	const u64 size = SZ_2M + PAGE_SIZE;
+	const u64 view = private ? 0 : SHARED_VIEW;
+
+	private_map_views(vcpu->vm, TEST_GPA, size, PG_LEVEL_4K);
+	vm_set_memory_attributes(vcpu->vm, TEST_GPA, size + PAGE_SIZE,
+				 private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
+	/* The program's pages are not to be among what is counted. */
+	pre_fault_up_to(vcpu, 0, SZ_8M, 0);
+	touch_memory(vcpu, 0, 0, false);
 
 	for (int i = 0; i < 8; i++) {
 		struct kvm_pre_fault_memory range = {
@@ -318,11 +418,10 @@ static void pre_fault_beside_deletion(struct kvm_vcpu *vcpu, bool private)
 		};
 		struct deletion deletion = { .vm = vcpu->vm };
 		pthread_t thread;
+		u64 faults;
 		int r;
 
 		private_add_memory(vcpu->vm, TEST_GPA, TEST_SLOT, size);
-		vm_set_memory_attributes(vcpu->vm, TEST_GPA, size, private ?
-					 KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
 		kvm_pthread_create(&thread, NULL, delete_slot, &deletion);
 		WRITE_ONCE(deletion.begin, true);
 		do {
@@ -333,11 +432,13 @@ static void pre_fault_beside_deletion(struct kvm_vcpu *vcpu, bool private)
 		kvm_pthread_join(thread, NULL);
 
 		private_add_memory(vcpu->vm, TEST_GPA, TEST_SLOT, size);
-		TEST_ASSERT(!private_pre_fault(vcpu, TEST_GPA, size),
-			    "pre-faulting again: errno %d", errno);
-		/* What is beyond the slot is not memory. */
-		TEST_ASSERT(private_pre_fault(vcpu, TEST_GPA + size, PAGE_SIZE),
-			    "pre-faulted where nothing is");
+		pre_fault_up_to(vcpu, TEST_GPA, size, 0);
+		pre_fault_up_to(vcpu, TEST_GPA + size - PAGE_SIZE,
+				2 * PAGE_SIZE, PAGE_SIZE);
+		pre_fault_up_to(vcpu, TEST_GPA + size, PAGE_SIZE, PAGE_SIZE);
+		faults = vcpu_get_stat(vcpu, pf_taken);
+		touch_memory(vcpu, view + TEST_GPA, size, false);
+		TEST_ASSERT_EQ(vcpu_get_stat(vcpu, pf_taken), faults);
 		vm_mem_region_delete(vcpu->vm, TEST_SLOT);
 	}
 }
