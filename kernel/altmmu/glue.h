@@ -134,8 +134,13 @@ int altmmu_move_shared_bit(struct kvm *kvm, unsigned int bit);
 
 /* memslot.c */
 #ifdef CONFIG_KVM_PROVE_MMU
+void altmmu_prove_locked(struct kvm *kvm);
 void altmmu_prove(struct kvm *kvm);
 #else
+static inline void altmmu_prove_locked(struct kvm *kvm)
+{
+}
+
 static inline void altmmu_prove(struct kvm *kvm)
 {
 }

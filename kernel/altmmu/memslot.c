@@ -7,19 +7,29 @@
 #include "trace.h"
 
 #ifdef CONFIG_KVM_PROVE_MMU
-/* Look at everything, after an operation that changed much of it. */
-void altmmu_prove(struct kvm *kvm)
+/*
+ * Look at everything, after an operation that changed much of it.
+ *
+ * Context: exclusive, as at the end of a hold of the lock.
+ */
+void altmmu_prove_locked(struct kvm *kvm)
 {
 	struct pgt_verdict verdict;
 	bool ok;
 
-	write_lock(&kvm->mmu_lock);
 	ok = pgt_validate(&kvm->arch.altmmu->mmu, &verdict);
 	if (ok && altmmu_has_mirror(kvm))
 		ok = altmmu_validate_private(kvm->arch.altmmu, &verdict);
-	write_unlock(&kvm->mmu_lock);
 	WARN_ONCE(!ok, "altmmu: %s: gfn 0x%llx, entry 0x%llx at level %d\n",
 		  verdict.what, verdict.gfn, verdict.entry, verdict.level);
+}
+
+/* The same where the lock is not held. */
+void altmmu_prove(struct kvm *kvm)
+{
+	write_lock(&kvm->mmu_lock);
+	altmmu_prove_locked(kvm);
+	write_unlock(&kvm->mmu_lock);
 }
 #endif
 
@@ -95,6 +105,7 @@ void altmmu_zap_all(struct kvm *kvm)
 	/* A TD's pages are none of the process's, and its key may be gone. */
 	if (kvm_has_soft_mirror(kvm))
 		altmmu_zap_private_tables(kvm, 0, kvm_gfn_direct_bits(kvm));
+	altmmu_prove_locked(kvm);
 }
 
 static struct pgt_range altmmu_slot_range(struct kvm *kvm,

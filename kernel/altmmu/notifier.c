@@ -36,18 +36,23 @@ static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
 bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)
 {
 	bool mirrored = altmmu_has_mirror(kvm);
+	bool private = mirrored && range->attr_filter & KVM_FILTER_PRIVATE;
+	bool flush = false;
 
 	trace_altmmu_unmap(kvm, range->start, range->end);
 	/*
 	 * First, for it may let go of the lock, and asks for no flush.  Whoever
 	 * asks for private pages may block: the host's MMU has none of them.
 	 */
-	if (mirrored && range->attr_filter & KVM_FILTER_PRIVATE)
+	if (private)
 		altmmu_zap_private(kvm, range->start, range->end);
-	if (mirrored && !(range->attr_filter & KVM_FILTER_SHARED))
-		return false;
-	return altmmu_zap_range(kvm, range->slot->as_id, range->start,
-				range->end, range->may_block);
+	if (!mirrored || range->attr_filter & KVM_FILTER_SHARED)
+		flush = altmmu_zap_range(kvm, range->slot->as_id, range->start,
+					 range->end, range->may_block);
+	/* Conversions, holes and memslots that go; not all that the host does. */
+	if (private)
+		altmmu_prove_locked(kvm);
+	return flush;
 }
 
 /**
