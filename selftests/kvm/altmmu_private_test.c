@@ -9,6 +9,8 @@
 #define TEST_SIZE	SZ_4M
 #define NR_PAGES	(TEST_SIZE / PAGE_SIZE)
 
+#define NX_HUGE_PAGES	KVM_PARAM("nx_huge_pages")
+
 /* No memory is there. */
 #define MMIO_GPA	(TEST_GPA + SZ_1G)
 
@@ -422,8 +424,44 @@ TEST_F(bit, at_its_place)
 	EXPECT_EQ(0xbbbb, exchange(self->vcpu, last, 0));
 }
 
+/*
+ * What makes other VMs lose their page tables unmaps what is shared, which is mapped
+ * again when it is used, and leaves what is private as it is.
+ */
+TEST_F(access, nx_huge_pages)
+{
+	static const char * const values[] = { "force", "off" };
+	struct provider_counts before, after;
+	const u64 nr_private = SZ_2M / PAGE_SIZE, shared = nr_private + 3;
+
+	if (!write_file(NX_HUGE_PAGES, "off"))
+		SKIP(return, "no permission to write " NX_HUGE_PAGES);
+	vm_mem_set_private(self->vm, TEST_GPA, SZ_2M);
+	for (u64 page = 0; page < nr_private; page += 64)
+		EXPECT_EQ(0, private_word(self->vcpu, page, page + 1));
+	EXPECT_EQ(0, shared_word(self->vcpu, shared, 0xaaaa));
+	provider_read(self->vm, &before);
+
+	for (int i = 0; i < ARRAY_SIZE(values); i++) {
+		EXPECT_LT(0, vm_get_stat(self->vm, pages_4k));
+		ASSERT_TRUE(write_file(NX_HUGE_PAGES, values[i]));
+		EXPECT_EQ(0, vm_get_stat(self->vm, pages_4k));
+		private_check_mirror(self->vm);
+		for (u64 page = 0; page < nr_private; page += 64)
+			EXPECT_EQ(page + 1, private_word(self->vcpu, page, 0));
+		EXPECT_EQ(0xaaaa, shared_word(self->vcpu, shared, 0));
+	}
+	provider_read(self->vm, &after);
+	EXPECT_EQ(before.map, after.map);
+	EXPECT_EQ(before.link, after.link);
+	EXPECT_EQ(before.block, after.block);
+	EXPECT_EQ(before.track, after.track);
+	EXPECT_EQ(before.kicks, after.kicks);
+}
+
 int main(int argc, char *argv[])
 {
 	private_require();
+	keep_file(NX_HUGE_PAGES);
 	return test_harness_run(argc, argv);
 }
