@@ -65,7 +65,8 @@ static void check_call(enum mirror_call call)
 		host_fail("age", "an entry is blocked for %llu tracks",
 			  (unsigned long long)(pvm.mirror.tracks -
 					       pvm.mirror.oldest));
-	if (phase == PVM_FINISH && pvm.kick_owed)
+	/* A track too: the provider would be busy, and a window would hide it. */
+	if ((phase == PVM_FINISH || phase == PVM_TRACK) && pvm.kick_owed)
 		host_fail("kick", "%s between a track and its kick",
 			  call_names[call]);
 	if (phase != PVM_NONE && phase != pvm.phase) {
