@@ -13,6 +13,7 @@
  * nothing.
  */
 #include <string.h>
+#include <time.h>
 
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -565,15 +566,22 @@ static void model_sequence(const struct pvm_config *config, u64 seed)
 
 static void model_test(const struct pvm_config *config)
 {
-	u64 first = host_seed(), seeds = host_seed();
+	unsigned int seconds = host_seconds(0);
+	time_t end = time(NULL) + seconds;
+	u64 first = host_seed(), seeds = host_seed(), nr = 0;
 
-	for (int nr = 0; nr < MODEL_SEQUENCES; nr++) {
+	for (;;) {
 		/* What a failure prints is host_run.seed. */
 		model_sequence(config, host_run.seed);
+		nr++;
+		if (seconds ? time(NULL) >= end : nr == MODEL_SEQUENCES)
+			break;
 		seeds = seeds * 6364136223846793005ULL + 1442695040888963407ULL;
 		host_run.seed = seeds >> 16;
 	}
 	host_run.seed = first;
+	if (host_verbose() || seconds)
+		host_note("%llu sequences", (unsigned long long)nr);
 }
 
 HOST_TEST(mirror_model, ept)

@@ -5,6 +5,8 @@
  * arrives as the right SEAMCALLs, in an order that is legal, and whether all
  * memory that comes back can be used.
  */
+#include <time.h>
+
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/spinlock.h>
@@ -542,6 +544,8 @@ static u64 draw(u64 n)
 }
 
 #define RANDOM_GFNS	4096
+/* Unless --seconds says how long. */
+#define RANDOM_RUNS	40
 
 static bool is_free(u64 start, u64 end)
 {
@@ -601,6 +605,7 @@ static void random_run(u64 seed, bool direct, long *calls, long *were_busy)
 {
 	struct mirror_provider *p;
 
+	mem_reset();
 	random_state = seed;
 	tdx_create(draw(2) ? TDX_EPT4 : TDX_EPT5, direct);
 	tdx_finalize();
@@ -621,16 +626,26 @@ static void random_run(u64 seed, bool direct, long *calls, long *were_busy)
 
 HOST_TEST(tdx, random)
 {
-	u64 seed = host_seed();
+	unsigned int seconds = host_seconds(0);
+	time_t end = time(NULL) + seconds;
+	u64 first = host_seed(), nr = 0;
 
-	for (unsigned int i = 0; i < 40; i++) {
+	for (;;) {
 		long calls[2][MIRROR_NR_CALLS], were_busy[2][MIRROR_NR_CALLS];
 
-		random_run(seed + i, false, calls[0], were_busy[0]);
-		random_run(seed + i, true, calls[1], were_busy[1]);
+		/* What a failure prints is host_run.seed. */
+		random_run(host_run.seed, false, calls[0], were_busy[0]);
+		random_run(host_run.seed, true, calls[1], were_busy[1]);
 		for (int call = 0; call < MIRROR_NR_CALLS; call++) {
 			HOST_EQ(calls[0][call], calls[1][call]);
 			HOST_EQ(were_busy[0][call], were_busy[1][call]);
 		}
+		nr++;
+		if (seconds ? time(NULL) >= end : nr == RANDOM_RUNS)
+			break;
+		host_run.seed++;
 	}
+	host_run.seed = first;
+	if (host_verbose() || seconds)
+		host_note("%llu runs", (unsigned long long)nr);
 }
