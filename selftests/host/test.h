@@ -12,6 +12,11 @@
 #include <linux/compiler_attributes.h>
 #include <linux/types.h>
 
+/* A build in which all is slower: of what there is much of, less is tried. */
+#if defined(HOST_ASAN) || defined(HOST_COV)
+#define HOST_SLOW
+#endif
+
 #define HOST_DEFAULT_SEED	0x616c746d6d75ULL
 
 /**

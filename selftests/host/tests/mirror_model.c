@@ -28,7 +28,7 @@
 #define MODEL_1G	0x40000ULL
 #define MODEL_CPUS	2
 #define MODEL_SHARED	64
-#ifdef HOST_ASAN
+#ifdef HOST_SLOW
 #define MODEL_SEQUENCES	12
 #else
 #define MODEL_SEQUENCES	200

@@ -17,7 +17,7 @@
 #include "soft.h"
 #include "test.h"
 
-#ifdef HOST_ASAN
+#ifdef HOST_SLOW
 #define RACE_PREEMPTIONS	2
 #define RACE_SCHEDULES		3000
 #else
