@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 
 #include "private_vm.h"
+#include "sim/explore.h"
 #include "test.h"
 
 /* By frame: the machine whose provider has it. */
@@ -75,6 +76,25 @@ static void check_call(enum mirror_call call)
 	}
 }
 
+/* Whether a call is busy because it is the turn of who makes it. */
+static bool is_busy_fault(enum mirror_call call)
+{
+	enum pvm_faults *faults = &pvm.inject.faults[sim_context];
+
+	if (!is_shared(call))
+		return false;
+	switch (*faults) {
+	case PVM_FAULTS_NEXT_BUSY:
+		*faults = PVM_FAULTS_NEXT_NOT_BUSY;
+		return true;
+	case PVM_FAULTS_NEXT_NOT_BUSY:
+		*faults = PVM_FAULTS_NEXT_BUSY;
+		return false;
+	default:
+		return false;
+	}
+}
+
 /* Whether a call is to fail; if so it returns @pvm.inject.error. */
 static bool strikes(enum mirror_call call)
 {
@@ -84,6 +104,8 @@ static bool strikes(enum mirror_call call)
 	check_call(call);
 	if (pvm.on_call)
 		pvm.on_call(call);
+	if (is_busy_fault(call))
+		return true;
 	if (inject->only != MIRROR_NR_CALLS && inject->only != call)
 		return false;
 	inject->calls++;

@@ -13,6 +13,7 @@
 #include "mirror/mirror.h"
 #include "mirror/softsept.h"
 #include "private.h"
+#include "sim/context.h"
 #include "vm.h"
 
 /* Generations of memory behind private gfns; the last is for shared ones. */
@@ -62,6 +63,13 @@ struct pvm_vcpu {
 	unsigned long exits;
 };
 
+/* Calls that the faults of a task make: whether the next one is busy. */
+enum pvm_faults {
+	PVM_FAULTS_NEVER_BUSY,
+	PVM_FAULTS_NEXT_BUSY,
+	PVM_FAULTS_NEXT_NOT_BUSY,
+};
+
 /**
  * struct pvm_inject - a call of the provider that is not to succeed
  * @at:		which, counted from 1; 0: none
@@ -70,6 +78,7 @@ struct pvm_vcpu {
  * @again:	the calls that follow fail too, busy ones until a window is open
  * @always:	also when that is over; but no call that a fault makes
  * @in_window:	it may be busy even then
+ * @faults:	by task: every other call of its faults is busy, and @error -EBUSY
  * @calls:	counted so far
  * @struck:	calls that were made to fail
  */
@@ -80,6 +89,7 @@ struct pvm_inject {
 	bool again;
 	bool always;
 	bool in_window;
+	enum pvm_faults faults[SIM_CONTEXTS];
 	u64 calls;
 	u64 struck;
 };

@@ -770,6 +770,37 @@ void sim_explore_all(const struct sim_case *c, unsigned int bound,
 	end();
 }
 
+/*
+ * Whether it is of no use to try two preemptions: there are about as many
+ * schedules as there are pairs of such with one, each in half of the orders.
+ */
+static bool is_hopeless(u64 with_one, u64 max_schedules)
+{
+	return max_schedules && with_one * with_one / 4 > 2 * max_schedules;
+}
+
+unsigned int sim_explore_most(const struct sim_case *c,
+			      unsigned int max_preemptions, u64 max_schedules,
+			      struct sim_stats *st)
+{
+	for (unsigned int bound = max_preemptions; bound > 1; bound--) {
+		if (bound == 2) {
+			sim_explore_all(c, 1, 0, st);
+			if (host_run.schedule ||
+			    is_hopeless(st->schedules, max_schedules))
+				return 1;
+			exploration--;
+		}
+		sim_explore_all(c, bound, max_schedules, st);
+		if (st->complete)
+			return bound;
+		/* Its number does not depend on how often this was tried. */
+		exploration--;
+	}
+	sim_explore_all(c, 1, 0, st);
+	return 1;
+}
+
 void sim_explore_random(const struct sim_case *c, u64 seed, u64 nr,
 			struct sim_stats *st)
 {

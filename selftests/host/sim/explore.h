@@ -71,6 +71,21 @@ void sim_explore_all(const struct sim_case *c, unsigned int max_preemptions,
 		     u64 max_schedules, struct sim_stats *st);
 
 /**
+ * sim_explore_most() - run every schedule with as many preemptions as can be
+ * @c:		what
+ * @max_preemptions: to begin with; fewer where these are too many schedules
+ * @max_schedules: that are not too many, unless it is with one; 0: no limit
+ * @st:		filled in
+ *
+ * For --schedule it is one exploration.
+ *
+ * Return: preemptions of the schedules that were run.
+ */
+unsigned int sim_explore_most(const struct sim_case *c,
+			      unsigned int max_preemptions, u64 max_schedules,
+			      struct sim_stats *st);
+
+/**
  * sim_explore_random() - run schedules drawn at random
  * @c:		what
  * @seed:	of the series; the same seed gives the same schedules

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every pair of operations on private memory that may run together, in every
- * order: as race.c, whose comment says how.
+ * Every pair of operations on private memory that may run together: as race.c,
+ * whose comment says how, but with at most two preemptions, or with one where
+ * that would be too many schedules; the test says so.  All schedules are run on
+ * one kind of page table; those at random on each.
  *
  * A vCPU that a task runs is in the guest but for its faults, and leaves when it
  * is kicked; others are in the guest all the time, with the pages cached, until
@@ -23,14 +25,17 @@
 #define G1		512ULL
 #define RACE_GFNS	1024ULL
 
-#ifdef HOST_ASAN
+/* Schedules that are too many: for most pairs, and for two that let go. */
+#ifdef HOST_SLOW
 #define RACE_PREEMPTIONS	1
 #define RACE_SCHEDULES		0
-#define RACE_RANDOM		30
+#define RACE_DEEP		0
+#define RACE_RANDOM		10
 #else
 #define RACE_PREEMPTIONS	2
-#define RACE_SCHEDULES		6000
-#define RACE_RANDOM		200
+#define RACE_SCHEDULES		16000
+#define RACE_DEEP		40000
+#define RACE_RANDOM		100
 #endif
 
 enum race_state {
@@ -40,20 +45,30 @@ enum race_state {
 	STATE_HUGE,	/* 2M, cached by every CPU */
 	STATE_FULL,	/* 512 of 4K, which could be one of 2M */
 	STATE_EMPTIED,	/* tables without leaves */
+	/* The VM is being built, no vCPU has run: */
+	STATE_NEW,	/* and nothing is there */
+	STATE_ADDED,	/* and pages were added */
 	NR_STATES,
 };
 
 static const char * const race_state_name[] = {
-	"empty", "pending", "small", "huge", "full", "emptied",
+	"empty", "pending", "small", "huge", "full", "emptied", "new", "added",
+};
+
+struct race_setup {
+	const struct pvm_config *config;
+	enum race_state state;
 };
 
 /*
  * The vCPU runs in the task; calls that may be busy are; not beside another one,
- * since nothing keeps faults out of the shared half here.
+ * since nothing keeps faults out of the shared half here; lets go of pages or
+ * tables.
  */
 #define RACE_GUEST	BIT(0)
 #define RACE_BUSY	BIT(1)
 #define RACE_ALONE	BIT(2)
+#define RACE_LETS_GO	BIT(3)
 
 static void race_use(u64 gfn)
 {
@@ -61,15 +76,32 @@ static void race_use(u64 gfn)
 		HOST_CHECK(pvm_access(i, gfn, CPU_WRITE));
 }
 
-static void race_create(void *ctx)
+static void race_finalize(void)
 {
-	enum race_state state = *(unsigned int *)ctx;
+	write_lock(&vm.lock);
+	softsept_finalize(&pvm.soft);
+	write_unlock(&vm.lock);
+}
 
-	pvm_create(PVM_EPT, VM_CPUS, RACE_GFNS, 2, 0);
-	pvm.one_window = false;
+/* What is added keeps what it holds, whichever page is behind it by then. */
+static void race_create_new(const struct race_setup *setup)
+{
+	pvm_create(setup->config, VM_CPUS, RACE_GFNS, 2, PVM_NOT_FINALIZED);
+	for (unsigned int i = 0; i < PVM_STRIDES; i++)
+		private_fill(DATA_PFN_BASE + i * VM_STRIDE, RACE_GFNS,
+			     PVM_ADDED);
+	if (setup->state == STATE_ADDED) {
+		HOST_EQ(pvm_map(0, G0, 1, 1, 1), 1);
+		HOST_EQ(pvm_map(0, G1, 1, 1, 1), 1);
+	}
+}
+
+static void race_create_final(const struct race_setup *setup)
+{
+	pvm_create(setup->config, VM_CPUS, RACE_GFNS, 2, 0);
 	for (unsigned int i = 0; i < vm.nr_cpus; i++)
 		HOST_CHECK(pvm_enter(i));
-	switch (state) {
+	switch (setup->state) {
 	case STATE_EMPTY:
 		break;
 	case STATE_PENDING:
@@ -92,12 +124,29 @@ static void race_create(void *ctx)
 		race_use(G1);
 		break;
 	}
-	if (state == STATE_EMPTIED)
+	if (setup->state == STATE_EMPTIED)
 		pvm_convert(G0, G1 + 1, false);
-	for (unsigned int i = 0; i < vm.nr_cpus; i++) {
+	for (unsigned int i = 0; i < vm.nr_cpus; i++)
 		HOST_CHECK(pvm_enter(i));
+}
+
+static bool is_new(enum race_state state)
+{
+	return state == STATE_NEW || state == STATE_ADDED;
+}
+
+static void race_create(void *ctx)
+{
+	const struct race_setup *setup = ctx;
+
+	if (is_new(setup->state))
+		race_create_new(setup);
+	else
+		race_create_final(setup);
+	pvm.one_window = false;
+	for (unsigned int i = 0; i < vm.nr_cpus; i++)
 		HOST_EQ(mirror_cache_fill(&pvm.vcpu[i].cache, 6), 0);
-	}
+	pvm.inject.error = -EBUSY;
 	for (unsigned int i = 0; i < 2; i++) {
 		unsigned int flags = pair_ops[i]->flags;
 
@@ -116,6 +165,7 @@ static void race_check(void *ctx)
 	for (unsigned int i = 0; i < vm.nr_cpus; i++)
 		pvm.vcpu[i].driven = false;
 	pvm_check();
+	race_finalize();
 	race_use(G0);
 	race_use(G1);
 	pvm_check();
@@ -158,6 +208,16 @@ static void op_map(unsigned int self)
 {
 	pvm_map(self, G0, 1, 2, 1);
 	pvm_map(self, G1, 1, 2, 1);
+}
+
+/* Whoever is told that it was busy has to leave all as it was. */
+static void op_map_busy(unsigned int self)
+{
+	pvm.inject.faults[sim_context] = PVM_FAULTS_NEXT_BUSY;
+	for (int tries = 0; tries < 6; tries++)
+		if (pvm_map(self, G0, 1, 2, 1) != -EAGAIN)
+			break;
+	pvm.inject.faults[sim_context] = PVM_FAULTS_NEVER_BUSY;
 }
 
 static void op_around(unsigned int self)
@@ -226,6 +286,17 @@ static void op_promote(unsigned int self)
 	pvm_promote(0, RACE_GFNS, true);
 }
 
+static void op_add(unsigned int self)
+{
+	pvm_map(self, G0, 1, 1, 1);
+	pvm_map(self, G1, 1, 1, 1);
+}
+
+static void op_finalize(unsigned int self)
+{
+	race_finalize();
+}
+
 static const struct pair_op race_ops[] = {
 	{ "write", op_write, { STATE_EMPTY, STATE_SMALL, STATE_HUGE }, 3,
 	  RACE_GUEST },
@@ -233,17 +304,31 @@ static const struct pair_op race_ops[] = {
 	{ "shared", op_shared, { STATE_SMALL }, 1,
 	  RACE_GUEST | RACE_ALONE },
 	{ "map", op_map, { STATE_EMPTY, STATE_EMPTIED, STATE_HUGE }, 3, 0 },
+	{ "map-busy", op_map_busy, { STATE_EMPTY, STATE_EMPTIED }, 2, 0 },
 	{ "around", op_around, { STATE_EMPTY, STATE_PENDING }, 2, 0 },
 	{ "map-huge", op_map_huge, { STATE_EMPTY, STATE_EMPTIED }, 2, 0 },
 	{ "accept", op_accept, { STATE_PENDING, STATE_HUGE }, 2, 0 },
 	{ "lookup", op_lookup, { STATE_SMALL, STATE_EMPTIED }, 2, 0 },
-	{ "zap", op_zap, { STATE_SMALL, STATE_PENDING }, 2, 0 },
-	{ "zap-busy", op_zap, { STATE_SMALL, STATE_PENDING }, 2, RACE_BUSY },
-	{ "zap-page", op_zap_page, { STATE_HUGE, STATE_SMALL }, 2, 0 },
-	{ "zap-wide", op_zap_wide, { STATE_SMALL }, 1, 0 },
-	{ "zap-tables", op_zap_tables, { STATE_SMALL, STATE_EMPTIED }, 2, 0 },
+	{ "zap", op_zap, { STATE_SMALL, STATE_PENDING }, 2, RACE_LETS_GO },
+	{ "zap-busy", op_zap, { STATE_SMALL, STATE_PENDING }, 2,
+	  RACE_LETS_GO | RACE_BUSY },
+	{ "zap-page", op_zap_page, { STATE_HUGE, STATE_SMALL }, 2,
+	  RACE_LETS_GO },
+	{ "zap-wide", op_zap_wide, { STATE_SMALL }, 1, RACE_LETS_GO },
+	{ "zap-tables", op_zap_tables, { STATE_SMALL, STATE_EMPTIED }, 2,
+	  RACE_LETS_GO },
 	{ "split", op_split, { STATE_HUGE }, 1, 0 },
-	{ "promote", op_promote, { STATE_FULL }, 1, 0 },
+	{ "promote", op_promote, { STATE_FULL }, 1, RACE_LETS_GO },
+};
+
+/* Before a VM is finalized no vCPU is in the guest. */
+static const struct pair_op build_ops[] = {
+	{ "add", op_add, { STATE_NEW, STATE_ADDED }, 2, 0 },
+	{ "add-busy", op_map_busy, { STATE_NEW }, 1, 0 },
+	{ "finalize", op_finalize, { STATE_NEW, STATE_ADDED }, 2, 0 },
+	{ "lookup", op_lookup, { STATE_ADDED }, 1, 0 },
+	{ "zap", op_zap, { STATE_ADDED }, 1, RACE_LETS_GO },
+	{ "zap-tables", op_zap_tables, { STATE_ADDED }, 1, RACE_LETS_GO },
 };
 
 /* The guest on a vCPU that takes no faults: what it can do, it does. */
@@ -266,24 +351,26 @@ static void race_create_random(void *ctx)
 
 static void race_explore(unsigned int state, u64 *schedules)
 {
+	struct race_setup setup = { .config = PVM_EPT, .state = state };
 	struct sim_case all = {
 		.nr_tasks = 2,
 		.setup = race_create,
 		.task = { pair_task0, pair_task1 },
 		.check = race_check,
 		.teardown = race_teardown,
-		.ctx = &state,
+		.ctx = &setup,
 	};
-	unsigned int bound = RACE_PREEMPTIONS;
+	bool deep = pair_ops[0]->flags & pair_ops[1]->flags & RACE_LETS_GO;
+	unsigned int bound;
 	struct sim_case random;
 	struct sim_stats stats;
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s,all", race_state_name[state]);
 	all.name = name;
-	sim_explore_all(&all, bound, RACE_SCHEDULES, &stats);
-	while (!stats.complete)
-		sim_explore_all(&all, --bound, 0, &stats);
+	bound = sim_explore_most(&all, RACE_PREEMPTIONS,
+				 deep ? RACE_DEEP : RACE_SCHEDULES, &stats);
+	HOST_CHECK(stats.complete);
 	if (bound < RACE_PREEMPTIONS)
 		host_note("%s: all schedules with %u preemptions only", name,
 			  bound);
@@ -293,12 +380,18 @@ static void race_explore(unsigned int state, u64 *schedules)
 			  (unsigned long long)stats.schedules);
 
 	random = all;
-	random.nr_tasks = 3;
-	random.setup = race_create_random;
-	random.task[2] = race_hardware;
-	snprintf(name, sizeof(name), "%s,random", race_state_name[state]);
-	sim_explore_random(&random, host_seed(), RACE_RANDOM, &stats);
-	*schedules += stats.schedules;
+	if (!is_new(state)) {
+		random.nr_tasks = 3;
+		random.setup = race_create_random;
+		random.task[2] = race_hardware;
+	}
+	for (unsigned int i = 0; i < pvm_nr_configs; i++) {
+		setup.config = &pvm_configs[i];
+		snprintf(name, sizeof(name), "%s,%s,random",
+			 setup.config->name, race_state_name[state]);
+		sim_explore_random(&random, host_seed(), RACE_RANDOM, &stats);
+		*schedules += stats.schedules;
+	}
 }
 
 __attribute__((__constructor__))
@@ -311,6 +404,13 @@ static void race_register(void)
 		.apart = RACE_ALONE,
 		.explore = race_explore,
 	};
+	static struct pair_group build = {
+		.name = "mirror_build.",
+		.ops = build_ops,
+		.nr = ARRAY_SIZE(build_ops),
+		.explore = race_explore,
+	};
 
 	pair_register(&group);
+	pair_register(&build);
 }

@@ -379,7 +379,7 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 		.teardown = race_teardown,
 		.ctx = setup,
 	};
-	unsigned int bound = RACE_PREEMPTIONS;
+	unsigned int bound;
 	struct sim_case random;
 	struct sim_stats stats;
 	char name[64];
@@ -388,12 +388,8 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 		 race_state_name[setup->state]);
 	all.name = name;
 	/* Few preemptions are complete where more would be too many. */
-	do {
-		sim_explore_all(&all, bound, RACE_SCHEDULES, &stats);
-	} while (!stats.complete && --bound);
-	if (!stats.complete)
-		host_fail("explorer", "%s: stopped after %llu schedules", name,
-			  (unsigned long long)stats.schedules);
+	bound = sim_explore_most(&all, RACE_PREEMPTIONS, RACE_SCHEDULES, &stats);
+	HOST_CHECK(stats.complete);
 	if (bound < RACE_PREEMPTIONS)
 		host_note("%s: all schedules with %u preemptions only", name,
 			  bound);

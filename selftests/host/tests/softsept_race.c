@@ -453,13 +453,11 @@ static void race_run(const char *name, void (*setup)(void *),
 		.teardown = race_teardown,
 		.ctx = &level,
 	};
-	unsigned int bound = RACE_PREEMPTIONS;
+	unsigned int bound;
 	struct sim_stats stats;
 
 	/* Few preemptions are complete where more would be too many. */
-	do {
-		sim_explore_all(&c, bound, RACE_SCHEDULES, &stats);
-	} while (!stats.complete && --bound);
+	bound = sim_explore_most(&c, RACE_PREEMPTIONS, RACE_SCHEDULES, &stats);
 	HOST_CHECK(stats.complete);
 	host_note("%s: %llu schedules, %u preemptions", name,
 		  (unsigned long long)stats.schedules, bound);
