@@ -33,7 +33,7 @@
 #define RACE_RANDOM		10
 #else
 #define RACE_PREEMPTIONS	2
-#define RACE_SCHEDULES		16000
+#define RACE_SCHEDULES		20000
 #define RACE_DEEP		40000
 #define RACE_RANDOM		100
 #endif
