@@ -67,6 +67,17 @@ u64 guest_read(u64 gva);
 bool guest_write(u64 gva, u64 value);
 u64 guest_accept(gpa_t gpa, u64 level);
 
+/*
+ * Guest: leave once, for KVM to come back at once.  Who never does gets no
+ * interrupts in some emulators, and the host with him.
+ */
+static inline void guest_leave(void)
+{
+	u32 unused;
+
+	cpuid(0, &unused, &unused, &unused, &unused);
+}
+
 /**
  * struct guest_request - what guest_serve() is to do, and what it found
  * @accept_level:	of the page to accept first, if it is not 0

@@ -13,6 +13,9 @@
 
 #define NR_PAGES_2M	(SZ_2M / PAGE_SIZE)
 
+/* How long a vCPU is in the guest before it leaves by itself. */
+#define NR_SPINS	10000
+
 /* Guest: use or accept every page of a range. */
 static struct work {
 	u64 gpa;
@@ -38,8 +41,12 @@ static void guest_do_work(void)
 /* Guest: be there. */
 static void guest_spin(u32 vcpu_id)
 {
-	while (!guest_stopped())
+	while (!guest_stopped()) {
+		for (int i = 0; i < NR_SPINS && !guest_stopped(); i++)
+			barrier();
 		guest_end_pass(vcpu_id);
+		guest_leave();
+	}
 	GUEST_DONE();
 }
 

@@ -282,6 +282,7 @@ static void guest_read_on(void)
 	while (!guest_stopped()) {
 		READ_ONCE(*(u64 *)TEST_GPA);
 		guest_end_pass(0);
+		guest_leave();
 	}
 	GUEST_DONE();
 }

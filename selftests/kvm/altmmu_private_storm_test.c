@@ -151,6 +151,7 @@ static void guest_storm(u32 vcpu_id)
 				    kvm_random_u32(&random) % 8);
 		}
 		guest_end_pass(vcpu_id);
+		guest_leave();
 	}
 	GUEST_DONE();
 }
