@@ -407,7 +407,14 @@ OPS_TEST(age_roots)
 	HOST_CHECK(!pgt_age_roots(&vm.mmu, 1, &all, true));
 	HOST_CHECK(pgt_age_roots(&vm.mmu, 0, &all, true));
 	HOST_CHECK(pgt_age_roots(&vm.mmu, 0, &all, false));
-	HOST_CHECK(!pgt_age_roots(&vm.mmu, PGT_ANY_SPACE, &all, true));
+	for (unsigned int i = 0; i < 3; i++) {
+		struct pgt_range range = all;
+
+		rcu_read_lock();
+		while (range.start < range.end)
+			HOST_CHECK(!pgt_test_age(vm.vcpu[i].root, &range));
+		rcu_read_unlock();
+	}
 	/* The last page of the last root. */
 	cpu_flush_all(&vm.vcpu[2].cpu);
 	vm_read(2, end - 1);
