@@ -21,7 +21,7 @@
 #define NR_ROUNDS_CONTROL	2
 
 /* About how many milliseconds it may take vCPUs to come to some memory. */
-#define REFUSAL_TRIES	20000
+#define REFUSAL_TRIES	5000
 
 #define KSM(file)	"/sys/kernel/mm/ksm/" file
 
