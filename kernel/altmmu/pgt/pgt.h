@@ -179,7 +179,7 @@ struct pgt_open {
  *		it; else NULL
  * @pages:	leaves gained or lost by level, and at 0 tables, which are not
  *		yet in the MMU's counters
- * @mode:	how the MMU's lock is held
+ * @mode:	how the MMU's lock is held, enum pgt_mode
  * @may_yield:	the lock may be dropped on the way
  * @obsolete:	the batch empties invalidated roots, which no CPU can reach
  * @counted:	elements of @pages that are not 0 any more, a bit each
@@ -198,12 +198,12 @@ struct pgt_batch {
 	struct list_head unlinked;
 	struct pgt_open *open;
 	int pages[PGT_MAX_LEAF_LEVEL + 1];
-	enum pgt_mode mode;
+	u8 mode;
 	bool may_yield;
 	bool obsolete;
 	u8 counted;
-	u8 nr_frozen;
-	unsigned int frozen_steps;
+	u16 nr_frozen;
+	u16 frozen_steps;
 };
 
 /* The lock is held as the batch says. */
@@ -240,6 +240,7 @@ static inline void pgt_batch_begin(struct pgt_batch *batch,
 	batch->obsolete = false;
 	batch->counted = 0;
 	batch->nr_frozen = 0;
+	batch->frozen_steps = 0;
 	pgt_batch_assert(batch);
 }
 
