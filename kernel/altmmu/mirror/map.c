@@ -230,6 +230,7 @@ static int mirror_run_map_some(struct mirror *mirror, struct pgt_batch *batch,
 {
 	int mapped = 0;
 
+	/* Pairs with mirror_check(). */
 	while (run.nr && !smp_load_acquire(&mirror->broken))
 		mapped += max(mirror_run_map(mirror, batch, &run), 0);
 	return mapped;
@@ -309,6 +310,7 @@ int mirror_map(struct mirror *mirror, const struct mirror_map *map,
 	base = pgt_base(map->gfn, map->level);
 	if (base + pgt_pages(map->level) > min(root->end, mirror->mmu.max_gfn))
 		return -ERANGE;
+	/* Pairs with mirror_check(): the caller looks at the VM then. */
 	if (smp_load_acquire(&mirror->broken))
 		return -EIO;
 	/* Pairs with the release in the provider: all pages were added. */
