@@ -107,7 +107,7 @@ static bool altmmu_is_pending(struct kvm_vcpu *vcpu, gfn_t gfn)
  * altmmu_set_accept_level() - the faults that follow are of a guest that accepts
  * @vcpu:	current
  * @level:	of the page that it accepts: no larger leaf is mapped, and one that
- *		there is is split; 0: it is any other fault
+ *		is there already gets split; 0: it is any other fault
  */
 void altmmu_set_accept_level(struct kvm_vcpu *vcpu, u8 level)
 {
