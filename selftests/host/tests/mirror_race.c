@@ -45,6 +45,7 @@ enum race_state {
 	STATE_HUGE,	/* 2M, cached by every CPU */
 	STATE_FULL,	/* 512 of 4K, which could be one of 2M */
 	STATE_EMPTIED,	/* tables without leaves */
+	STATE_EARLY,	/* the first page of either table */
 	/* The VM is being built, no vCPU has run: */
 	STATE_NEW,	/* and nothing is there */
 	STATE_ADDED,	/* and pages were added */
@@ -52,7 +53,8 @@ enum race_state {
 };
 
 static const char * const race_state_name[] = {
-	"empty", "pending", "small", "huge", "full", "emptied", "new", "added",
+	"empty", "pending", "small", "huge", "full", "emptied", "early", "new",
+	"added",
 };
 
 struct race_setup {
@@ -118,6 +120,10 @@ static void race_create_final(const struct race_setup *setup)
 		for (u64 gfn = 0; gfn < 512; gfn++)
 			HOST_EQ(pvm_accept(gfn, 1), SOFTSEPT_OK);
 		race_use(G0);
+		break;
+	case STATE_EARLY:
+		race_use(0);
+		race_use(G1);
 		break;
 	default:
 		race_use(G0);
@@ -276,6 +282,11 @@ static void op_zap_tables(unsigned int self)
 	pvm_convert_tables(G0, G1 + 1, true);
 }
 
+static void op_zap_tables_wide(unsigned int self)
+{
+	pvm_convert_tables(0, RACE_GFNS, true);
+}
+
 static void op_split(unsigned int self)
 {
 	pvm_split(G0, 1);
@@ -329,6 +340,16 @@ static const struct pair_op build_ops[] = {
 	{ "lookup", op_lookup, { STATE_ADDED }, 1, 0 },
 	{ "zap", op_zap, { STATE_ADDED }, 1, RACE_LETS_GO },
 	{ "zap-tables", op_zap_tables, { STATE_ADDED }, 1, RACE_LETS_GO },
+};
+
+/*
+ * Pages go before the rest of their tables is looked at; so who lets go of the one
+ * may come to the link of the other, which somebody else has blocked meanwhile.
+ */
+static const struct pair_op tables_ops[] = {
+	{ "zap-wide", op_zap_wide, { STATE_EARLY }, 1, RACE_LETS_GO },
+	{ "zap-tables-wide", op_zap_tables_wide, { STATE_EARLY }, 1,
+	  RACE_LETS_GO },
 };
 
 /* The guest on a vCPU that takes no faults: what it can do, it does. */
@@ -410,7 +431,14 @@ static void race_register(void)
 		.nr = ARRAY_SIZE(build_ops),
 		.explore = race_explore,
 	};
+	static struct pair_group tables = {
+		.name = "mirror_tables.",
+		.ops = tables_ops,
+		.nr = ARRAY_SIZE(tables_ops),
+		.explore = race_explore,
+	};
 
 	pair_register(&group);
 	pair_register(&build);
+	pair_register(&tables);
 }
