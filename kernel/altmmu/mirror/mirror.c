@@ -169,12 +169,6 @@ int mirror_init(struct mirror *mirror, rwlock_t *lock,
 	return ret;
 }
 
-void mirror_track_again(struct mirror *mirror)
-{
-	lockdep_assert_held_write(mirror->mmu.lock);
-	mirror->untracked = mirror->blocked;
-}
-
 /* Nobody is left who could be busy for long: what is not had then is leaked. */
 #define MIRROR_RECLAIM_TRIES	16
 

@@ -114,7 +114,11 @@ int mirror_init(struct mirror *mirror, rwlock_t *lock,
  *
  * Context: exclusive.
  */
-void mirror_track_again(struct mirror *mirror);
+static inline void mirror_track_again(struct mirror *mirror)
+{
+	lockdep_assert_held_write(mirror->mmu.lock);
+	mirror->untracked = mirror->blocked;
+}
 
 /**
  * mirror_destroy() - give back every table
