@@ -120,6 +120,8 @@ static void *altmmu_tables_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	struct altmmu_tables *t = v;
 
+	/* Many records may be empty, and are read in one go. */
+	cond_resched();
 	++*pos;
 	if (t->next == ~0ULL) {
 		t->nr++;

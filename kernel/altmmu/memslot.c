@@ -69,7 +69,7 @@ void altmmu_invalidate_roots(struct kvm *kvm)
 	 */
 	if (kvm_has_soft_mirror(kvm)) {
 		altmmu_zap_roots(kvm);
-		/* Faults that have begun are stale: it is what vCPUs do next. */
+		/* Pending, it makes faults stale that have begun before. */
 		kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);
 	} else {
 		pgt_roots_invalidate(&kvm->arch.altmmu->mmu, PGT_ANY_SPACE);

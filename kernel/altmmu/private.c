@@ -273,11 +273,13 @@ void altmmu_destroy_private(struct altmmu_vm *vm)
 	vm->private = NULL;
 }
 
+#ifdef CONFIG_KVM_PROVE_MMU
 /* As pgt_validate(). */
 bool altmmu_validate_private(struct altmmu_vm *vm, struct pgt_verdict *verdict)
 {
 	return mirror_validate(&vm->private->mirror, verdict);
 }
+#endif
 
 /* What was asked for before the shared bit moved. */
 void altmmu_inherit_private(struct altmmu_vm *vm, const struct altmmu_vm *old)

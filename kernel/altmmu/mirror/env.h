@@ -55,16 +55,8 @@ void mirror_env_leak(struct mirror *mirror, u64 pfn, int level);
  */
 void softsept_env_clear(u64 pfn, int level);
 
-/* Every provider call: in the kernel, and where tracing is compiled in. */
-#if defined(CONFIG_KVM_ALTMMU_MIRROR) || defined(CONFIG_ALTMMU_PGT_TRACE)
+/* Every provider call. */
 void mirror_env_trace(struct mirror *mirror, enum mirror_call call, u64 gfn,
 		      int level, int ret);
-#else
-static inline void mirror_env_trace(struct mirror *mirror,
-				    enum mirror_call call, u64 gfn, int level,
-				    int ret)
-{
-}
-#endif
 
 #endif /* ALTMMU_MIRROR_ENV_H */

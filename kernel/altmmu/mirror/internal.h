@@ -92,7 +92,8 @@ void mirror_give_up_leaf(struct mirror *mirror, struct pgt_batch *batch,
 			 struct pgt_pos *pos);
 
 /* resize.c */
-int mirror_split_at(struct mirror *mirror, const u64 *gfns, unsigned int nr,
-		    int level, struct mirror_cache *cache);
+int mirror_split_at(struct mirror *mirror, struct pgt_batch *batch,
+		    const u64 *gfns, unsigned int nr, int level,
+		    struct mirror_cache *cache);
 
 #endif /* ALTMMU_MIRROR_INTERNAL_H */

@@ -21,7 +21,7 @@
 #include "../pgt/pgt.h"
 #include "provider.h"
 
-/* gfns that one epoch lets go of at the most: 1 GiB. */
+/* gfns that one epoch lets go of, 1 GiB, and what is left of a leaf there. */
 #define MIRROR_BATCH		BIT_ULL(18)
 /*
  * Tracks that something may stay blocked for, however many operations are in

@@ -62,21 +62,20 @@ static int mirror_demote(struct mirror *mirror, struct pgt_batch *batch,
 /**
  * mirror_split_at() - split the leaves at a level that gfns are in
  * @mirror:	whose
+ * @batch:	of the caller, who has caught up
  * @gfns:	the gfns, no two in one leaf
  * @nr:		how many, at most two
  * @level:	of the leaves, 2 or 3
  * @cache:	a pair of tables for each leaf
  *
- * Who calls has caught up.
- *
  * Context: exclusive.
  * Return: 0, -ENOMEM with nothing done, -EIO.
  */
-int mirror_split_at(struct mirror *mirror, const u64 *gfns, unsigned int nr,
-		    int level, struct mirror_cache *cache)
+int mirror_split_at(struct mirror *mirror, struct pgt_batch *batch,
+		    const u64 *gfns, unsigned int nr, int level,
+		    struct mirror_cache *cache)
 {
 	struct pgt_pos leaf[2];
-	struct pgt_batch batch;
 	unsigned int found = 0;
 	int ret = 0;
 
@@ -88,20 +87,18 @@ int mirror_split_at(struct mirror *mirror, const u64 *gfns, unsigned int nr,
 	if (cache->tables.nr < found || cache->provided.nr < found)
 		return -ENOMEM;
 
-	pgt_batch_begin(&batch, &mirror->mmu, PGT_EXCLUSIVE, false);
 	for (unsigned int i = 0; i < found && !ret; i++) {
-		ret = mirror_block(mirror, &batch, &leaf[i]);
+		ret = mirror_block(mirror, batch, &leaf[i]);
 		if (!ret)
 			continue;
 		/* Who wants it split must not find it again and again. */
-		mirror_give_up_leaf(mirror, &batch, &leaf[i]);
+		mirror_give_up_leaf(mirror, batch, &leaf[i]);
 		found = i;
 	}
 	mirror_track(mirror);
 	for (unsigned int i = 0; i < found; i++)
-		ret = mirror_demote(mirror, &batch, &leaf[i], cache) ?: ret;
+		ret = mirror_demote(mirror, batch, &leaf[i], cache) ?: ret;
 	mirror_close_window(mirror);
-	pgt_batch_end(&batch);
 	return ret;
 }
 
@@ -114,7 +111,7 @@ int mirror_split(struct mirror *mirror, u64 gfn, int level,
 	pgt_batch_begin(&batch, &mirror->mmu, PGT_EXCLUSIVE, true);
 	for (int at = mirror->fmt.max_leaf_level; at > level && !ret; at--) {
 		mirror_catch_up(mirror, &batch);
-		ret = mirror_split_at(mirror, &gfn, 1, at, cache);
+		ret = mirror_split_at(mirror, &batch, &gfn, 1, at, cache);
 	}
 	pgt_batch_end(&batch);
 	return ret;

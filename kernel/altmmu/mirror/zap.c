@@ -278,10 +278,14 @@ void mirror_catch_up(struct mirror *mirror, struct pgt_batch *batch)
 {
 	while (unlikely(mirror_is_late(mirror))) {
 		struct pgt_range range = mirror->blocked_in;
+		u64 oldest = mirror->oldest;
 
 		mirror_track(mirror);
 		mirror_finish(mirror, batch, &range, 1);
 		mirror_close_window(mirror);
+		/* What is left was blocked since, or we would never end. */
+		if (WARN_ON_ONCE(mirror->blocked && mirror->oldest == oldest))
+			break;
 	}
 }
 
@@ -340,7 +344,7 @@ static int mirror_split_ends(struct mirror *mirror, struct pgt_batch *batch,
 			    pgt_base(range->start, level)))
 			ends[nr++] = range->end;
 		mirror_catch_up(mirror, batch);
-		ret = mirror_split_at(mirror, ends, nr, level, cache);
+		ret = mirror_split_at(mirror, batch, ends, nr, level, cache);
 	}
 	return ret;
 }
