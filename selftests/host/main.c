@@ -88,6 +88,7 @@ static void usage(void)
 	       "  --seed N        of everything drawn at random\n"
 	       "  --schedule STR  replay a schedule that a failure has printed\n"
 	       "  --seconds N     for tests that can take any time\n"
+	       "  --effort N      times as many schedules are not too many\n"
 	       "  --jobs N        tests to run at the same time\n"
 	       "  --nofork        run the one test in this process\n"
 	       "  --verbose       say more\n", host_run.program);
@@ -169,7 +170,8 @@ static void parse_options(int argc, char **argv)
 
 		if (strcmp(option, "--test") && strcmp(option, "--seed") &&
 		    strcmp(option, "--schedule") &&
-		    strcmp(option, "--seconds") && strcmp(option, "--jobs"))
+		    strcmp(option, "--seconds") &&
+		    strcmp(option, "--effort") && strcmp(option, "--jobs"))
 			usage_error("unknown option '%s' (try --help)", option);
 		if (!arg)
 			usage_error("%s needs an argument", option);
@@ -180,6 +182,8 @@ static void parse_options(int argc, char **argv)
 			host_run.seed = parse_number(option, arg, 0, ~0ULL);
 		else if (!strcmp(option, "--seconds"))
 			host_run.seconds = parse_number(option, arg, 1, 86400);
+		else if (!strcmp(option, "--effort"))
+			host_run.effort = parse_number(option, arg, 1, 1000);
 		else if (!strcmp(option, "--jobs"))
 			max_jobs = parse_number(option, arg, 1, MAX_JOBS);
 		else
@@ -231,7 +235,7 @@ static void run_test(struct host_test *test)
 
 static unsigned int time_limit(void)
 {
-	return TEST_SECONDS + host_run.seconds;
+	return TEST_SECONDS * host_run.effort + host_run.seconds;
 }
 
 static void start(struct job *job, struct host_test *test)

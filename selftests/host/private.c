@@ -12,7 +12,7 @@
 struct private private;
 
 /* By data frame. */
-static u8 contents[DATA_FRAMES];
+MEM_DATA_ARRAY(u8, contents);
 
 static u8 *content_of(u64 pfn, u64 nr)
 {

@@ -17,8 +17,8 @@
 #include "test.h"
 
 /* By frame: the machine whose provider has it. */
-static u32 given[DATA_FRAMES];
-static u32 leaked[DATA_FRAMES];
+MEM_DATA_ARRAY(u32, given);
+MEM_DATA_ARRAY(u32, leaked);
 static u32 provided[MEM_FRAMES];
 static u32 machine;
 

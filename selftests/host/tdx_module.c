@@ -27,7 +27,7 @@ enum tdx_page_use {
 	TDX_PAGE_TABLE = TDX_PAGE_LEAF + 4,
 };
 
-static u8 data_use[DATA_FRAMES];
+MEM_DATA_ARRAY(u8, data_use);
 static u8 table_use[MEM_FRAMES];
 
 static u8 *page_use(u64 pfn)
@@ -48,7 +48,7 @@ bool tdx_page_is_clean(u64 pfn)
 
 void tdx_forget_pages(void)
 {
-	memset(data_use, 0, sizeof(data_use));
+	memset(data_use, 0, DATA_FRAMES * sizeof(*data_use));
 	memset(table_use, 0, sizeof(table_use));
 }
 

@@ -117,6 +117,7 @@ struct host_shared {
  * @seed:	in force
  * @schedule:	to be replayed, or NULL
  * @seconds:	0: the test's own
+ * @effort:	as many times as many schedules are explored as else
  * @verbose:	say more
  * @quiet:	failures are expected, say nothing
  * @shared:	with the process that started this one
@@ -127,6 +128,7 @@ struct host_run {
 	u64 seed;
 	const char *schedule;
 	unsigned int seconds;
+	unsigned int effort;
 	bool verbose;
 	bool quiet;
 	struct host_shared *shared;

@@ -730,24 +730,45 @@ static void random_schedule(u64 seed, u64 nr)
 		random_at[i - 1] = draw() % (last_opportunities + 1);
 }
 
+/*
+ * How many schedules there will be in all, from those so far and from where the
+ * first decision is that was not the first choice: the last ones vary first.  If it
+ * is in the last tenth of the decisions, then all that is left to do is to try the
+ * same in the other nine, with up to @bound decisions in each place.
+ */
+static u64 estimate(unsigned int bound, u64 schedules, unsigned int decisions)
+{
+	double share, all = schedules;
+	unsigned int first = 0;
+
+	while (first < nr_nodes && !nodes[first].choice)
+		first++;
+	if (first >= decisions)
+		return ~0ULL;
+	share = (double)(decisions - first) / decisions;
+	while (bound--)
+		all /= share;
+	return all < 1e18 ? all : 1e18;
+}
+
 /* Runs before an exhaustive exploration, to know most shared addresses. */
 #define LEARNING_RUNS	32
+/* An estimate after a part of what is too much; it may be wrong by the factor. */
+#define ESTIMATE_PART	8
+#define ESTIMATE_SLACK	8
 
-void sim_explore_all(const struct sim_case *c, unsigned int bound,
-		     u64 max_schedules, struct sim_stats *st)
+/* What @c accesses is known from schedules with fewer preemptions, or is learned. */
+static void explore(const struct sim_case *c, unsigned int bound,
+		    u64 max_schedules, struct sim_stats *st)
 {
-	struct sim_stats unused;
+	unsigned int learning = nr_footprints ? 0 : LEARNING_RUNS;
+	unsigned int decisions = 0;
 	u64 i;
 
-	st = st ?: &unused;
-	begin(c, st);
-	if (replay_wanted(c, st))
-		return;
-	forget_footprints();
 	max_preemptions = bound;
 	last_opportunities = 0;
 	mode = RANDOM;
-	for (i = 0; i < LEARNING_RUNS; i++) {
+	for (i = 0; i < learning; i++) {
 		random_schedule(0, i);
 		run(c, st);
 	}
@@ -757,7 +778,8 @@ void sim_explore_all(const struct sim_case *c, unsigned int bound,
 	learned = false;
 	do {
 		run(c, st);
-		st->schedules++;
+		if (!st->schedules++)
+			decisions = nr_nodes;
 		if (learned) {
 			learned = false;
 			nr_nodes = 0;
@@ -765,40 +787,47 @@ void sim_explore_all(const struct sim_case *c, unsigned int bound,
 		} else if (!next_schedule()) {
 			st->complete = true;
 			break;
+		} else if (max_schedules &&
+			   st->schedules == max_schedules / ESTIMATE_PART &&
+			   estimate(bound, st->schedules, decisions) >
+			   ESTIMATE_SLACK * max_schedules) {
+			break;
 		}
 	} while (!max_schedules || st->runs < max_schedules);
 	end();
 }
 
-/*
- * Whether it is of no use to try two preemptions: there are about as many
- * schedules as there are pairs of such with one, each in half of the orders.
- */
-static bool is_hopeless(u64 with_one, u64 max_schedules)
+void sim_explore_all(const struct sim_case *c, unsigned int bound,
+		     u64 max_schedules, struct sim_stats *st)
 {
-	return max_schedules && with_one * with_one / 4 > 2 * max_schedules;
+	struct sim_stats unused;
+
+	st = st ?: &unused;
+	begin(c, st);
+	if (replay_wanted(c, st))
+		return;
+	forget_footprints();
+	explore(c, bound, max_schedules, st);
 }
 
 unsigned int sim_explore_most(const struct sim_case *c,
 			      unsigned int max_preemptions, u64 max_schedules,
 			      struct sim_stats *st)
 {
-	for (unsigned int bound = max_preemptions; bound > 1; bound--) {
-		if (bound == 2) {
-			sim_explore_all(c, 1, 0, st);
-			if (host_run.schedule ||
-			    is_hopeless(st->schedules, max_schedules))
-				return 1;
-			exploration--;
-		}
-		sim_explore_all(c, bound, max_schedules, st);
-		if (st->complete)
-			return bound;
+	struct sim_stats more;
+	unsigned int bound;
+
+	sim_explore_all(c, 1, 0, st);
+	for (bound = 2; bound <= max_preemptions && !host_run.schedule; bound++) {
 		/* Its number does not depend on how often this was tried. */
 		exploration--;
+		begin(c, &more);
+		explore(c, bound, max_schedules * host_run.effort, &more);
+		if (!more.complete)
+			break;
+		*st = more;
 	}
-	sim_explore_all(c, 1, 0, st);
-	return 1;
+	return bound - 1;
 }
 
 void sim_explore_random(const struct sim_case *c, u64 seed, u64 nr,

@@ -16,6 +16,7 @@ static struct host_shared local_shared;
 
 struct host_run host_run = {
 	.seed = HOST_DEFAULT_SEED,
+	.effort = 1,
 	.shared = &local_shared,
 };
 

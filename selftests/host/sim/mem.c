@@ -227,14 +227,21 @@ static u32 units_get(struct region *regions, struct fifo *fifo,
 	return unit;
 }
 
+void *mem_map(size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED)
+		host_fail("memory", "can't reserve %zu bytes", size);
+	return map;
+}
+
 void mem_init(void)
 {
 	if (mem_base)
 		return;
-	mem_base = mmap(NULL, MEM_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mem_base == MAP_FAILED)
-		host_fail("memory", "can't reserve %lu bytes", MEM_BYTES);
+	mem_base = mem_map(MEM_BYTES);
 	mem_ptdesc = ptdescs;
 	regions_init(frames, TASK_FRAMES, MEM_FRAMES);
 	regions_init(blocks, TASK_BLOCKS, MEM_BLOCKS);
@@ -482,7 +489,7 @@ void mem_forget_freers(void)
 #define DATA_DIRTY		1U
 #define DATA_EPOCH_MASK		0xfffffffeU
 
-static u64 data_frames[DATA_FRAMES];
+MEM_DATA_ARRAY(u64, data_frames);
 static u32 data_epoch = 2;
 /* Times that pages were handed back. */
 static u32 data_now;
@@ -567,7 +574,7 @@ void data_reset(void)
 	data_now = 0;
 	data_epoch += 2;
 	if (!data_epoch) {
-		memset(data_frames, 0, sizeof(data_frames));
+		memset(data_frames, 0, DATA_FRAMES * sizeof(*data_frames));
 		data_epoch = 2;
 	}
 }

@@ -57,6 +57,26 @@ __noreturn void mem_bad_va(const volatile void *addr);
 /* Once per process, before everything else; repeated calls do nothing. */
 void mem_init(void);
 
+/**
+ * mem_map() - memory that is there for good, zeroed
+ * @size:	in bytes
+ *
+ * The leak sanitizer does not look for pointers in it, which with what all of
+ * memory is described by takes longer than most tests.
+ */
+void *mem_map(size_t size);
+
+/* An array of this file with something for each data page. */
+#define MEM_DATA_ARRAY(type, name)					\
+static type *name;							\
+									\
+__attribute__((__constructor__))					\
+static void name##_map(void)						\
+{									\
+	name = mem_map(DATA_FRAMES * sizeof(type));			\
+}									\
+static type *name
+
 /*
  * Forget all that was allocated, turn failures off and make every data page
  * clean, of generation 0.  Costs as much as was in use.

@@ -33,8 +33,8 @@
 #define RACE_RANDOM		10
 #else
 #define RACE_PREEMPTIONS	2
-#define RACE_SCHEDULES		20000
-#define RACE_DEEP		40000
+#define RACE_SCHEDULES		10000
+#define RACE_DEEP		20000
 #define RACE_RANDOM		100
 #endif
 

@@ -34,7 +34,7 @@
 #define RACE_RANDOM		50
 #else
 #define RACE_PREEMPTIONS	3
-#define RACE_SCHEDULES		120000
+#define RACE_SCHEDULES		30000
 #define RACE_RANDOM		1000
 #endif
 

@@ -22,7 +22,7 @@
 #define RACE_SCHEDULES		3000
 #else
 #define RACE_PREEMPTIONS	3
-#define RACE_SCHEDULES		60000
+#define RACE_SCHEDULES		20000
 #endif
 
 #define RACE_CPUS	2
