@@ -12,7 +12,13 @@
 struct private private;
 
 /* By data frame. */
-MEM_DATA_ARRAY(u8, contents);
+static u8 *contents;
+
+__attribute__((__constructor__))
+static void map_contents(void)
+{
+	contents = mem_map(DATA_FRAMES * sizeof(*contents));
+}
 
 static u8 *content_of(u64 pfn, u64 nr)
 {

@@ -17,8 +17,15 @@
 #include "test.h"
 
 /* By frame: the machine whose provider has it. */
-MEM_DATA_ARRAY(u32, given);
-MEM_DATA_ARRAY(u32, leaked);
+static u32 *given;
+static u32 *leaked;
+
+__attribute__((__constructor__))
+static void map_given(void)
+{
+	given = mem_map(DATA_FRAMES * sizeof(*given));
+	leaked = mem_map(DATA_FRAMES * sizeof(*leaked));
+}
 static u32 provided[MEM_FRAMES];
 static u32 machine;
 

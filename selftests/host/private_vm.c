@@ -405,8 +405,12 @@ bool pvm_access(unsigned int nr, u64 gfn, enum cpu_access access)
 	int ret;
 
 	for (int tries = 0; tries < TRIES; tries++) {
-		/* While the gate is closed we wait for others. */
+		/*
+		 * While the gate is closed we wait for others, which may have far
+		 * to go; the explorer notices if there are none.
+		 */
 		if (!pvm_enter(nr)) {
+			tries -= sim_in_task;
 			cpu_relax();
 			continue;
 		}

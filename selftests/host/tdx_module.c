@@ -27,7 +27,13 @@ enum tdx_page_use {
 	TDX_PAGE_TABLE = TDX_PAGE_LEAF + 4,
 };
 
-MEM_DATA_ARRAY(u8, data_use);
+static u8 *data_use;
+
+__attribute__((__constructor__))
+static void map_data_use(void)
+{
+	data_use = mem_map(DATA_FRAMES * sizeof(*data_use));
+}
 static u8 table_use[MEM_FRAMES];
 
 static u8 *page_use(u64 pfn)

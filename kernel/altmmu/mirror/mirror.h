@@ -122,8 +122,8 @@ static inline void mirror_track_again(struct mirror *mirror)
 
 /**
  * mirror_destroy() - give back every table
- * @mirror:	no vCPU runs any more, and the provider's key is gone; leaves that
- *		are left are reclaimed, or leaked
+ * @mirror:	nobody else is at work on it, no vCPU runs any more, and the
+ *		provider's key is gone; leaves that are left are reclaimed, or leaked
  *
  * Takes the lock, may sleep.
  */

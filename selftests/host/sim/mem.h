@@ -66,17 +66,6 @@ void mem_init(void);
  */
 void *mem_map(size_t size);
 
-/* An array of this file with something for each data page. */
-#define MEM_DATA_ARRAY(type, name)					\
-static type *name;							\
-									\
-__attribute__((__constructor__))					\
-static void name##_map(void)						\
-{									\
-	name = mem_map(DATA_FRAMES * sizeof(type));			\
-}									\
-static type *name
-
 /*
  * Forget all that was allocated, turn failures off and make every data page
  * clean, of generation 0.  Costs as much as was in use.

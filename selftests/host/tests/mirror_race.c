@@ -3,7 +3,8 @@
  * Every pair of operations on private memory that may run together: as race.c,
  * whose comment says how, but with at most two preemptions, or with one where
  * that would be too many schedules; the test says so.  All schedules are run on
- * one kind of page table; those at random on each.
+ * one kind of page table; those at random on each.  With leaves of 1 GiB there are
+ * only these, without --effort.
  *
  * A vCPU that a task runs is in the guest but for its faults, and leaves when it
  * is kicked; others are in the guest all the time, with the pages cached, until
@@ -15,6 +16,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 
+#include "mirror_leaves.h"
 #include "pairs.h"
 #include "private_vm.h"
 #include "sim/explore.h"
@@ -31,11 +33,13 @@
 #define RACE_SCHEDULES		0
 #define RACE_DEEP		0
 #define RACE_RANDOM		10
+#define RACE_RANDOM_GIANT	3
 #else
 #define RACE_PREEMPTIONS	2
 #define RACE_SCHEDULES		10000
 #define RACE_DEEP		20000
 #define RACE_RANDOM		100
+#define RACE_RANDOM_GIANT	30
 #endif
 
 enum race_state {
@@ -46,6 +50,8 @@ enum race_state {
 	STATE_FULL,	/* 512 of 4K, which could be one of 2M */
 	STATE_EMPTIED,	/* tables without leaves */
 	STATE_EARLY,	/* the first page of either table */
+	STATE_GIANT,	/* 1G, cached by every CPU */
+	STATE_LARGE,	/* 512 of 2M, which could be one of 1G */
 	/* The VM is being built, no vCPU has run: */
 	STATE_NEW,	/* and nothing is there */
 	STATE_ADDED,	/* and pages were added */
@@ -53,8 +59,8 @@ enum race_state {
 };
 
 static const char * const race_state_name[] = {
-	"empty", "pending", "small", "huge", "full", "emptied", "early", "new",
-	"added",
+	"empty", "pending", "small", "huge", "full", "emptied", "early", "giant",
+	"large", "new", "added",
 };
 
 struct race_setup {
@@ -98,9 +104,17 @@ static void race_create_new(const struct race_setup *setup)
 	}
 }
 
+/* The VM has no more memory than the state is about. */
+static u64 race_gfns(enum race_state state)
+{
+	return state == STATE_GIANT || state == STATE_LARGE ? PAGES_1G : RACE_GFNS;
+}
+
 static void race_create_final(const struct race_setup *setup)
 {
-	pvm_create(setup->config, VM_CPUS, RACE_GFNS, 2, 0);
+	u64 gfns = race_gfns(setup->state);
+
+	pvm_create(setup->config, VM_CPUS, gfns, gfns == PAGES_1G ? 3 : 2, 0);
 	for (unsigned int i = 0; i < vm.nr_cpus; i++)
 		HOST_CHECK(pvm_enter(i));
 	switch (setup->state) {
@@ -123,6 +137,15 @@ static void race_create_final(const struct race_setup *setup)
 		break;
 	case STATE_EARLY:
 		race_use(0);
+		race_use(G1);
+		break;
+	case STATE_GIANT:
+	case STATE_LARGE:
+		fill(0, PAGES_1G, 2);
+		accept_all(0, PAGES_1G, 2);
+		if (setup->state == STATE_GIANT)
+			HOST_EQ(pvm_promote(0, PAGES_1G, false), 1);
+		race_use(G0);
 		race_use(G1);
 		break;
 	default:
@@ -297,6 +320,11 @@ static void op_promote(unsigned int self)
 	pvm_promote(0, RACE_GFNS, true);
 }
 
+static void op_promote_large(unsigned int self)
+{
+	pvm_promote(0, PAGES_1G, true);
+}
+
 static void op_add(unsigned int self)
 {
 	pvm_map(self, G0, 1, 1, 1);
@@ -352,6 +380,16 @@ static const struct pair_op tables_ops[] = {
 	  RACE_LETS_GO },
 };
 
+/* Where it takes two tables to get at a page. */
+static const struct pair_op giant_ops[] = {
+	{ "write", op_write, { STATE_GIANT }, 1, RACE_GUEST },
+	{ "enter", op_enter, { STATE_GIANT }, 1, RACE_GUEST },
+	{ "zap-page", op_zap_page, { STATE_GIANT }, 1, RACE_LETS_GO },
+	{ "zap-busy", op_zap, { STATE_GIANT }, 1, RACE_LETS_GO | RACE_BUSY },
+	{ "split", op_split, { STATE_GIANT }, 1, 0 },
+	{ "promote", op_promote_large, { STATE_LARGE }, 1, RACE_LETS_GO },
+};
+
 /* The guest on a vCPU that takes no faults: what it can do, it does. */
 static void race_hardware(void *ctx)
 {
@@ -370,6 +408,28 @@ static void race_create_random(void *ctx)
 	pvm.vcpu[2].driven = true;
 }
 
+static void race_explore_all(struct sim_case *all, unsigned int state,
+			     u64 *schedules)
+{
+	bool deep = pair_ops[0]->flags & pair_ops[1]->flags & RACE_LETS_GO;
+	struct sim_stats stats;
+	unsigned int bound;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s,all", race_state_name[state]);
+	all->name = name;
+	bound = sim_explore_most(all, RACE_PREEMPTIONS,
+				 deep ? RACE_DEEP : RACE_SCHEDULES, &stats);
+	HOST_CHECK(stats.complete);
+	if (bound < RACE_PREEMPTIONS)
+		host_note("%s: all schedules with %u preemptions only", name,
+			  bound);
+	*schedules += stats.schedules;
+	if (host_verbose())
+		host_note("%s: %llu schedules", name,
+			  (unsigned long long)stats.schedules);
+}
+
 static void race_explore(unsigned int state, u64 *schedules)
 {
 	struct race_setup setup = { .config = PVM_EPT, .state = state };
@@ -381,24 +441,15 @@ static void race_explore(unsigned int state, u64 *schedules)
 		.teardown = race_teardown,
 		.ctx = &setup,
 	};
-	bool deep = pair_ops[0]->flags & pair_ops[1]->flags & RACE_LETS_GO;
-	unsigned int bound;
 	struct sim_case random;
 	struct sim_stats stats;
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s,all", race_state_name[state]);
-	all.name = name;
-	bound = sim_explore_most(&all, RACE_PREEMPTIONS,
-				 deep ? RACE_DEEP : RACE_SCHEDULES, &stats);
-	HOST_CHECK(stats.complete);
-	if (bound < RACE_PREEMPTIONS)
-		host_note("%s: all schedules with %u preemptions only", name,
-			  bound);
-	*schedules += stats.schedules;
-	if (host_verbose())
-		host_note("%s: %llu schedules", name,
-			  (unsigned long long)stats.schedules);
+	/* A schedule on 1 GiB takes 100 times as long as others. */
+	if (race_gfns(state) == RACE_GFNS || host_run.effort > 1)
+		race_explore_all(&all, state, schedules);
+	else
+		host_note("%s: some schedules only", race_state_name[state]);
 
 	random = all;
 	if (!is_new(state)) {
@@ -410,7 +461,10 @@ static void race_explore(unsigned int state, u64 *schedules)
 		setup.config = &pvm_configs[i];
 		snprintf(name, sizeof(name), "%s,%s,random",
 			 setup.config->name, race_state_name[state]);
-		sim_explore_random(&random, host_seed(), RACE_RANDOM, &stats);
+		sim_explore_random(&random, host_seed(),
+				   race_gfns(state) == RACE_GFNS ?
+					RACE_RANDOM : RACE_RANDOM_GIANT,
+				   &stats);
 		*schedules += stats.schedules;
 	}
 }
@@ -438,7 +492,15 @@ static void race_register(void)
 		.explore = race_explore,
 	};
 
+	static struct pair_group giant = {
+		.name = "mirror_giant.",
+		.ops = giant_ops,
+		.nr = ARRAY_SIZE(giant_ops),
+		.explore = race_explore,
+	};
+
 	pair_register(&group);
 	pair_register(&build);
 	pair_register(&tables);
+	pair_register(&giant);
 }
