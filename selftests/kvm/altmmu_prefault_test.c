@@ -210,6 +210,32 @@ TEST_F_TIMEOUT(mmu, beyond_the_slot, TEST_TIMEOUT_LONG)
 	EXPECT_EQ(3 * PAGE_SIZE, range.size);
 }
 
+/* Where no slot is nothing can be mapped, also when the guest has been there. */
+TEST_F(mmu, hole)
+{
+	struct kvm_vcpu *vcpu = create_vcpu(variant->mmu);
+	struct guest_control *control = host_control(vcpu->vm);
+	struct kvm_pre_fault_memory range = {
+		.gpa = OTHER_GPA,
+		.size = PAGE_SIZE,
+	};
+
+	self->vm = vcpu->vm;
+	virt_map(self->vm, OTHER_GPA, OTHER_GPA, 1);
+	control->start = OTHER_GPA;
+	control->nr_pages = 1;
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(-1, pre_fault(vcpu, &range));
+		EXPECT_EQ(ENOENT, errno);
+		EXPECT_EQ(PAGE_SIZE, range.size);
+
+		vcpu_run(vcpu);
+		TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ(OTHER_GPA, vcpu->run->mmio.phys_addr);
+		run_until_sync(vcpu);
+	}
+}
+
 TEST_F(mmu, bad_arguments)
 {
 	struct kvm_vcpu *vcpu = create_vcpu(variant->mmu);

@@ -111,6 +111,9 @@ TEST_F(access, mmio)
 		memcpy(run->mmio.data, &data, sizeof(data));
 		run_until_sync(self->vcpu);
 		EXPECT_EQ(data, self->request->found);
+		/* What is known of it now makes it no memory. */
+		EXPECT_EQ(-1, private_pre_fault(self->vcpu, MMIO_GPA, PAGE_SIZE));
+		EXPECT_EQ(ENOENT, errno);
 	}
 }
 
