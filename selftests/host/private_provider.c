@@ -19,6 +19,8 @@
 /* By frame: the machine whose provider has it. */
 static u32 *given;
 static u32 *leaked;
+static u32 provided[MEM_FRAMES];
+static u32 machine;
 
 __attribute__((__constructor__))
 static void map_given(void)
@@ -26,8 +28,6 @@ static void map_given(void)
 	given = mem_map(DATA_FRAMES * sizeof(*given));
 	leaked = mem_map(DATA_FRAMES * sizeof(*leaked));
 }
-static u32 provided[MEM_FRAMES];
-static u32 machine;
 
 static const char * const call_names[MIRROR_NR_CALLS] = {
 	"link", "map", "add", "block", "track", "unblock", "remove", "unlink",

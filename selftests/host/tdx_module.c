@@ -28,13 +28,13 @@ enum tdx_page_use {
 };
 
 static u8 *data_use;
+static u8 table_use[MEM_FRAMES];
 
 __attribute__((__constructor__))
 static void map_data_use(void)
 {
 	data_use = mem_map(DATA_FRAMES * sizeof(*data_use));
 }
-static u8 table_use[MEM_FRAMES];
 
 static u8 *page_use(u64 pfn)
 {

@@ -490,15 +490,15 @@ void mem_forget_freers(void)
 #define DATA_EPOCH_MASK		0xfffffffeU
 
 static u64 *data_frames;
+static u32 data_epoch = 2;
+/* Times that pages were handed back. */
+static u32 data_now;
 
 __attribute__((__constructor__))
 static void map_data_frames(void)
 {
 	data_frames = mem_map(DATA_FRAMES * sizeof(*data_frames));
 }
-static u32 data_epoch = 2;
-/* Times that pages were handed back. */
-static u32 data_now;
 
 static u64 *data_word(u64 pfn)
 {
