@@ -117,7 +117,7 @@ struct host_shared {
  * @seed:	in force
  * @schedule:	to be replayed, or NULL
  * @seconds:	0: the test's own
- * @effort:	as many times as many schedules are explored as else
+ * @effort:	times as many schedules are not too many to explore
  * @verbose:	say more
  * @quiet:	failures are expected, say nothing
  * @shared:	with the process that started this one

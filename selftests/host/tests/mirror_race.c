@@ -3,8 +3,8 @@
  * Every pair of operations on private memory that may run together: as race.c,
  * whose comment says how, but with at most two preemptions, or with one where
  * that would be too many schedules; the test says so.  All schedules are run on
- * one kind of page table; those at random on each.  With leaves of 1 GiB there are
- * only these, without --effort.
+ * one kind of page table; those at random on each.  With leaves of 1 GiB, and no
+ * --effort, there are only those at random.
  *
  * A vCPU that a task runs is in the guest but for its faults, and leaves when it
  * is kicked; others are in the guest all the time, with the pages cached, until
@@ -408,28 +408,6 @@ static void race_create_random(void *ctx)
 	pvm.vcpu[2].driven = true;
 }
 
-static void race_explore_all(struct sim_case *all, unsigned int state,
-			     u64 *schedules)
-{
-	bool deep = pair_ops[0]->flags & pair_ops[1]->flags & RACE_LETS_GO;
-	struct sim_stats stats;
-	unsigned int bound;
-	char name[64];
-
-	snprintf(name, sizeof(name), "%s,all", race_state_name[state]);
-	all->name = name;
-	bound = sim_explore_most(all, RACE_PREEMPTIONS,
-				 deep ? RACE_DEEP : RACE_SCHEDULES, &stats);
-	HOST_CHECK(stats.complete);
-	if (bound < RACE_PREEMPTIONS)
-		host_note("%s: all schedules with %u preemptions only", name,
-			  bound);
-	*schedules += stats.schedules;
-	if (host_verbose())
-		host_note("%s: %llu schedules", name,
-			  (unsigned long long)stats.schedules);
-}
-
 static void race_explore(unsigned int state, u64 *schedules)
 {
 	struct race_setup setup = { .config = PVM_EPT, .state = state };
@@ -441,15 +419,20 @@ static void race_explore(unsigned int state, u64 *schedules)
 		.teardown = race_teardown,
 		.ctx = &setup,
 	};
+	bool deep = pair_ops[0]->flags & pair_ops[1]->flags & RACE_LETS_GO;
 	struct sim_case random;
 	struct sim_stats stats;
 	char name[64];
 
 	/* A schedule on 1 GiB takes 100 times as long as others. */
-	if (race_gfns(state) == RACE_GFNS || host_run.effort > 1)
-		race_explore_all(&all, state, schedules);
-	else
+	if (race_gfns(state) == RACE_GFNS || host_run.effort > 1) {
+		snprintf(name, sizeof(name), "%s,all", race_state_name[state]);
+		all.name = name;
+		pair_explore(&all, RACE_PREEMPTIONS,
+			     deep ? RACE_DEEP : RACE_SCHEDULES, schedules);
+	} else {
 		host_note("%s: some schedules only", race_state_name[state]);
+	}
 
 	random = all;
 	if (!is_new(state)) {

@@ -29,6 +29,23 @@ void pair_task1(void *ctx)
 	pair_ops[1]->run(1);
 }
 
+void pair_explore(const struct sim_case *c, unsigned int max_preemptions,
+		  u64 max_schedules, u64 *schedules)
+{
+	struct sim_stats stats;
+	unsigned int bound;
+
+	bound = sim_explore_most(c, max_preemptions, max_schedules, &stats);
+	HOST_CHECK(stats.complete);
+	if (bound < max_preemptions)
+		host_note("%s: all schedules with %u preemptions only", c->name,
+			  bound);
+	*schedules += stats.schedules;
+	if (host_verbose())
+		host_note("%s: %llu schedules", c->name,
+			  (unsigned long long)stats.schedules);
+}
+
 static const struct pair_op *find(const struct pair_group *group,
 				  const char *name, size_t len)
 {

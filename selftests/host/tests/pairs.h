@@ -8,6 +8,8 @@
 
 #include <linux/types.h>
 
+struct sim_case;
+
 /**
  * struct pair_op - an operation
  * @name:	in the names of tests
@@ -48,5 +50,12 @@ void pair_register(struct pair_group *group);
 extern const struct pair_op *pair_ops[2];
 void pair_task0(void *ctx);
 void pair_task1(void *ctx);
+
+/*
+ * sim_explore_most(), which has to come to an end; says how deep it went where that
+ * is less than it was to, and adds to @schedules.
+ */
+void pair_explore(const struct sim_case *c, unsigned int max_preemptions,
+		  u64 max_schedules, u64 *schedules);
 
 #endif /* HOST_TESTS_PAIRS_H */

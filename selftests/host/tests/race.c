@@ -379,7 +379,6 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 		.teardown = race_teardown,
 		.ctx = setup,
 	};
-	unsigned int bound;
 	struct sim_case random;
 	struct sim_stats stats;
 	char name[64];
@@ -388,15 +387,7 @@ static void race_run(struct race_setup *setup, u64 *schedules)
 		 race_state_name[setup->state]);
 	all.name = name;
 	/* Few preemptions are complete where more would be too many. */
-	bound = sim_explore_most(&all, RACE_PREEMPTIONS, RACE_SCHEDULES, &stats);
-	HOST_CHECK(stats.complete);
-	if (bound < RACE_PREEMPTIONS)
-		host_note("%s: all schedules with %u preemptions only", name,
-			  bound);
-	*schedules += stats.schedules;
-	if (host_verbose())
-		host_note("%s: %llu schedules", name,
-			  (unsigned long long)stats.schedules);
+	pair_explore(&all, RACE_PREEMPTIONS, RACE_SCHEDULES, schedules);
 
 	random = all;
 	random.nr_tasks = 3;
