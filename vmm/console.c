@@ -18,11 +18,13 @@
 /* Signals that end us in good order, if nobody had them ignored. */
 static const int end_signals[] = {
 	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2,
+	SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU,
 };
 
 /* Signals that leave no time for that. */
 static const int fatal_signals[] = {
-	SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGPIPE,
+	SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGPIPE, SIGSYS, SIGTRAP,
+	SIGXFSZ,
 };
 
 static struct termios saved;
@@ -53,6 +55,15 @@ static void on_fatal_signal(int signal)
 	console_restore();
 	/* SA_RESETHAND: this time it does what it does. */
 	raise(signal);
+}
+
+/* Leave signals out of a set that are for whichever thread gets them. */
+void console_keep_fatal(sigset_t *set)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fatal_signals); i++)
+		sigdelset(set, fatal_signals[i]);
 }
 
 void console_start(void)
@@ -93,13 +104,13 @@ void console_write(struct vm *vm, u8 byte)
 {
 	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
 
-	while (write(STDOUT_FILENO, &byte, 1) != 1) {
+	while (!atomic_load(&vm->ended)) {
+		if (write(STDOUT_FILENO, &byte, 1) == 1)
+			return;
 		if (errno == EAGAIN)
 			poll(&out, 1, -1);
 		else if (errno != EINTR)
 			die_errno("writing to stdout");
-		if (atomic_load(&vm->ended))
-			return;
 	}
 }
 

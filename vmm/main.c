@@ -151,20 +151,34 @@ static void check_private(struct options *options)
 	options->backing = BACKING_GUEST_MEMFD;
 }
 
+enum {
+	OPTION_KERNEL = 0x100,	/* no letter */
+	OPTION_INITRD,
+	OPTION_APPEND,
+	OPTION_MEMORY,
+	OPTION_CPUS,
+	OPTION_BACKING,
+	OPTION_PRIVATE,
+	OPTION_MMU,
+	OPTION_STATS,
+	OPTION_DEVICE,
+	OPTION_HELP,
+};
+
 static void parse_options(struct options *options, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "kernel", required_argument, NULL, 'k' },
-		{ "initrd", required_argument, NULL, 'i' },
-		{ "append", required_argument, NULL, 'a' },
-		{ "memory", required_argument, NULL, 'm' },
-		{ "cpus", required_argument, NULL, 'c' },
-		{ "backing", required_argument, NULL, 'b' },
-		{ "private", no_argument, NULL, 'p' },
-		{ "mmu", required_argument, NULL, 'u' },
-		{ "stats", optional_argument, NULL, 's' },
-		{ "device", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
+		{ "kernel", required_argument, NULL, OPTION_KERNEL },
+		{ "initrd", required_argument, NULL, OPTION_INITRD },
+		{ "append", required_argument, NULL, OPTION_APPEND },
+		{ "memory", required_argument, NULL, OPTION_MEMORY },
+		{ "cpus", required_argument, NULL, OPTION_CPUS },
+		{ "backing", required_argument, NULL, OPTION_BACKING },
+		{ "private", no_argument, NULL, OPTION_PRIVATE },
+		{ "mmu", required_argument, NULL, OPTION_MMU },
+		{ "stats", optional_argument, NULL, OPTION_STATS },
+		{ "device", required_argument, NULL, OPTION_DEVICE },
+		{ "help", no_argument, NULL, OPTION_HELP },
 		{ }
 	};
 	int option;
@@ -172,47 +186,51 @@ static void parse_options(struct options *options, int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "+:", known, NULL)) != -1) {
 		switch (option) {
-		case 'k':
+		case OPTION_KERNEL:
 			options->kernel = optarg;
 			break;
-		case 'i':
+		case OPTION_INITRD:
 			options->initrd = optarg;
 			break;
-		case 'a':
+		case OPTION_APPEND:
 			options->append = optarg;
 			break;
-		case 'm':
+		case OPTION_MEMORY:
 			options->memory = parse_memory(optarg);
 			break;
-		case 'c':
+		case OPTION_CPUS:
 			options->cpus = parse_cpus(optarg);
 			break;
-		case 'b':
+		case OPTION_BACKING:
 			options->backing = choose("--backing", optarg,
 						  backing_names, NR_BACKINGS);
 			break;
-		case 'p':
+		case OPTION_PRIVATE:
 			options->private = true;
 			break;
-		case 'u':
+		case OPTION_MMU:
 			options->mmu = choose("--mmu", optarg, mmu_names, 2);
 			break;
-		case 's':
+		case OPTION_STATS:
 			options->stats = STATS_TABLE;
 			if (optarg)
 				options->stats = choose("--stats", optarg,
 							stats_names, 3);
 			break;
-		case 'd':
+		case OPTION_DEVICE:
 			options->device = optarg;
 			break;
-		case 'h':
+		case OPTION_HELP:
 			print(usage);
 			exit(0);
 		case ':':
 			die("%s needs a value (see 'vmm --help')",
 			    argv[optind - 1]);
 		default:
+			/* Those of one letter are all bad. */
+			if (optopt && optopt < OPTION_KERNEL)
+				die("bad option '-%c' (see 'vmm --help')",
+				    optopt);
 			die("bad option '%s' (see 'vmm --help')",
 			    argv[optind - 1]);
 		}

@@ -16,6 +16,8 @@
 #include "private.h"
 
 #define KICK_SIGNAL	SIGRTMIN
+#define KICK_INTERVAL_NS	(10 * 1000 * 1000)
+#define NSEC_PER_SEC	(1000 * 1000 * 1000)
 
 static void kicked(int signal)
 {
@@ -213,12 +215,7 @@ void vcpus_start(struct vm *vm)
 	sigaction(KICK_SIGNAL, &action, NULL);
 	/* What can be blocked is for the console's thread. */
 	sigfillset(&all);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	sigdelset(&all, SIGILL);
-	sigdelset(&all, SIGFPE);
-	sigdelset(&all, SIGABRT);
-	sigdelset(&all, SIGPIPE);
+	console_keep_fatal(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	vm->started = now_nanoseconds();
 	for (i = 0; i < vm->cpus; i++) {
@@ -230,17 +227,31 @@ void vcpus_start(struct vm *vm)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/*
+ * Whoever has not yet seen the end may be about to wait, and needs another kick.
+ */
+static void vcpu_stop(struct vcpu *vcpu)
+{
+	struct timespec until;
+
+	do {
+		pthread_kill(vcpu->thread, KICK_SIGNAL);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += KICK_INTERVAL_NS;
+		until.tv_sec += until.tv_nsec / NSEC_PER_SEC;
+		until.tv_nsec %= NSEC_PER_SEC;
+	} while (pthread_timedjoin_np(vcpu->thread, NULL, &until));
+}
+
 /* The guest has ended: get every vCPU out of KVM_RUN, or out of a write. */
 void vcpus_stop(struct vm *vm)
 {
 	int i;
 
-	for (i = 0; i < vm->cpus; i++) {
-		vm->vcpus[i].run->immediate_exit = 1;
-		pthread_kill(vm->vcpus[i].thread, KICK_SIGNAL);
-	}
 	for (i = 0; i < vm->cpus; i++)
-		pthread_join(vm->vcpus[i].thread, NULL);
+		vm->vcpus[i].run->immediate_exit = 1;
+	for (i = 0; i < vm->cpus; i++)
+		vcpu_stop(&vm->vcpus[i]);
 }
 
 static void print_segment(const char *name, const struct kvm_segment *segment)

@@ -10,6 +10,7 @@
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -236,6 +237,7 @@ void console_start(void);
 void console_run(struct vm *vm);
 void console_write(struct vm *vm, u8 byte);
 void console_restore(void);
+void console_keep_fatal(sigset_t *set);
 
 /* stats.c */
 void stats_open(struct vm *vm);
