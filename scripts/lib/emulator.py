@@ -31,6 +31,8 @@ SPLAT = re.compile(
 # a CPUID that tells of one.
 KNOWN = re.compile(r'WARNING: \S*arch/x86/kernel/cpu/topology_common\.c:')
 
+KNOWN_LINES = 60
+
 # How the kernel begins a line of its own, with printk.time=1.
 TIMED = re.compile(r'\[ *\d+\.\d{6}\].*')
 
@@ -46,12 +48,14 @@ class Ear:
     """Tells which of the kernel's lines, each heard once, are splats."""
 
     def __init__(self):
-        # In the midst of a splat that is KNOWN.
-        self.known = False
+        # How long a splat that is KNOWN may go on, if its end is not heard.
+        self.known = 0
 
     def is_splat(self, line):
-        if KNOWN.search(line) or self.known:
-            self.known = '---[ end trace' not in line
+        if KNOWN.search(line):
+            self.known = KNOWN_LINES
+        if self.known:
+            self.known = 0 if '---[ end trace' in line else self.known - 1
             return False
         return bool(SPLAT.search(line))
 

@@ -106,7 +106,7 @@ run_parts()
 {
 	local me=$1 logs=build/$1 part name command
 	local -A commands=()
-	local names=() wanted=()
+	local names=() wanted=() before=()
 
 	shift
 	# shellcheck disable=SC2154 # they are the script's
@@ -138,6 +138,11 @@ run_parts()
 		esac
 		shift
 	done
+	# What a part boots that is asked for alone has to be of the sources as they are.
+	for name in "${wanted[@]}"; do
+		[[ ${commands[$name]} != *' --kernel '* ]] || before=(kernel initramfs)
+	done
+	wanted=("${before[@]}" "${wanted[@]}")
 	[ ${#wanted[@]} -gt 0 ] || wanted=("${names[@]}")
 
 	mkdir -p "$logs"
