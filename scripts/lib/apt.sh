@@ -178,14 +178,25 @@ apt_find()
 		die "no package $1 in Debian's ${apt_suites[*]}: set KERNEL_TREE to a kernel tree"
 }
 
+# Say how much has come, until we are killed or there is nobody to say it to.
+apt_progress()
+{
+	while sleep 10 && kill -0 $$ 2>/dev/null && [ -d "$apt_root/download" ]; do
+		say "$(du -sm "$apt_root/download" | cut -f 1) of $((apt_size >> 20)) MiB are there"
+	done
+}
+
 # apt_download PACKAGE: the path of the package file.
 apt_download()
 {
-	local file
+	local file progress
 
+	apt_progress >/dev/null &
+	progress=$!
 	(cd "$apt_root/download" && apt-get -q download "$1") \
 		>"$apt_root/log" 2>&1 ||
 		die "can't download $1: $(apt_complaint)"
+	kill "$progress" 2>/dev/null || true
 	file=$(find "$apt_root/download" -name "$1_*.deb")
 	[ -n "$file" ] || die "can't download $1: apt left no file"
 	echo "$file"
