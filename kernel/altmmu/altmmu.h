@@ -124,7 +124,7 @@ void altmmu_expire_mmio(struct kvm *kvm);
  * What the host asks for: notifier.c.
  */
 bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range);
-bool altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end);
+void altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end);
 bool altmmu_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range);
 bool altmmu_test_age_gfn(struct kvm *kvm, struct kvm_gfn_range *range);
 

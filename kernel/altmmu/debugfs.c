@@ -48,7 +48,8 @@ static int altmmu_summary_show(struct seq_file *m, void *v)
 			   "valid" : "invalid");
 		roots++;
 	}
-	if (altmmu_has_mirror(vm->kvm))
+	/* The VM may be about to leave it for another MMU. */
+	if (altmmu_vm_has_mirror(vm))
 		altmmu_show_private(vm, m);
 	seq_printf(m, "metadata_bytes %zu\n", altmmu_metadata_size(vm, roots));
 	return 0;

@@ -25,6 +25,7 @@ struct altmmu_private_vcpu;
  * @kvm:	the VM
  * @mmu:	its page tables
  * @fmt:	format of all of them
+ * @tables:	how many there are, before they are @kvm's and after
  * @split_cache: tables for eager splitting; slots_lock
  * @nx_space:	address space in which NX-huge-page recovery goes on, and
  * @nx_next:	the gfn; its worker only
@@ -35,6 +36,7 @@ struct altmmu_vm {
 	struct kvm *kvm;
 	struct pgt_mmu mmu;
 	struct pgt_format fmt;
+	atomic_long_t tables;
 	struct pgt_cache split_cache;
 	int nx_space;
 	gfn_t nx_next;
@@ -58,10 +60,14 @@ static inline struct kvm *altmmu_kvm(const struct pgt_mmu *mmu)
 }
 
 /* Whether a VM has private memory that is mirrored. */
+static inline bool altmmu_vm_has_mirror(const struct altmmu_vm *vm)
+{
+	return IS_ENABLED(CONFIG_KVM_ALTMMU_MIRROR) && vm->private;
+}
+
 static inline bool altmmu_has_mirror(const struct kvm *kvm)
 {
-	return IS_ENABLED(CONFIG_KVM_ALTMMU_MIRROR) &&
-	       kvm->arch.altmmu->private;
+	return altmmu_vm_has_mirror(kvm->arch.altmmu);
 }
 
 /*

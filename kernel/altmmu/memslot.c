@@ -68,9 +68,12 @@ void altmmu_invalidate_roots(struct kvm *kvm)
 	 * which nobody has asked to drop.
 	 */
 	if (kvm_has_soft_mirror(kvm)) {
-		altmmu_zap_roots(kvm);
-		/* Pending, it makes faults stale that have begun before. */
+		/*
+		 * Pending, it makes faults stale that have begun before; also if
+		 * they get the lock while the zap yields.
+		 */
 		kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);
+		altmmu_zap_roots(kvm);
 	} else {
 		pgt_roots_invalidate(&kvm->arch.altmmu->mmu, PGT_ANY_SPACE);
 	}
@@ -358,8 +361,7 @@ void altmmu_recover_huge_pages(struct kvm *kvm,
  * @kvm:	the VM
  * @slot:	about to go; nobody maps from it any more
  *
- * The shared half is left to altmmu_unmap_gfn_range(), which has to come after
- * this: it leaves a flush to its caller, and here the lock may be dropped.
+ * The shared half is left to altmmu_unmap_gfn_range().
  *
  * Context: exclusive, slots_lock; drops the lock, and may sleep.
  */

@@ -22,7 +22,15 @@ static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
 
 		pgt_zap_leaves(&batch, root, &range);
 	}
-	return pgt_batch_defer(&batch);
+	if (!may_yield)
+		return pgt_batch_defer(&batch);
+	/*
+	 * No flush may be owed when the lock is dropped: who finds no leaf then
+	 * takes the page for unused.  A caller who lets us yield may unmap another
+	 * part of memory next, where we yield again.
+	 */
+	pgt_batch_end(&batch);
+	return false;
 }
 
 /**
@@ -30,8 +38,9 @@ static bool altmmu_zap_range(struct kvm *kvm, int space, gfn_t start, gfn_t end,
  * @kvm:	the VM
  * @range:	which
  *
- * Context: exclusive.
- * Return: true if the caller has to flush before it drops the lock.
+ * Context: exclusive; drops the lock on its way if @range may block.
+ * Return: true if the caller has to flush before it drops the lock, which is only
+ * if @range may not block.
  */
 bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)
 {
@@ -41,8 +50,8 @@ bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)
 
 	trace_altmmu_unmap(kvm, range->start, range->end);
 	/*
-	 * First, for it may let go of the lock, and asks for no flush.  Whoever
-	 * asks for private pages may block: the host's MMU has none of them.
+	 * It may let go of the lock, and sleep: whoever asks for private pages
+	 * may block, for the host's MMU has none of them.
 	 */
 	if (private)
 		altmmu_zap_private(kvm, range->start, range->end);
@@ -61,13 +70,14 @@ bool altmmu_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)
  * @start:	first gfn
  * @end:	end of the gfns
  *
- * Context: exclusive.
- * Return: true if the caller has to flush before it drops the lock.
+ * No flush is owed when it returns.
+ *
+ * Context: exclusive; drops the lock on its way.
  */
-bool altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end)
+void altmmu_zap_gfn_range(struct kvm *kvm, gfn_t start, gfn_t end)
 {
 	trace_altmmu_unmap(kvm, start, end);
-	return altmmu_zap_range(kvm, PGT_ANY_SPACE, start, end, true);
+	altmmu_zap_range(kvm, PGT_ANY_SPACE, start, end, true);
 }
 
 static bool altmmu_age(struct kvm *kvm, struct kvm_gfn_range *range, bool test)

@@ -113,7 +113,6 @@ static struct altmmu_vm *altmmu_alloc_vm(struct kvm *kvm, unsigned int bit)
 {
 	struct altmmu_vm *vm = kzalloc_obj(*vm, GFP_KERNEL_ACCOUNT);
 	struct pgt_counters counters = {
-		.tables = &kvm->stat.altmmu_tables,
 		.nx_tables = &kvm->stat.nx_lpage_splits,
 	};
 	int r;
@@ -126,6 +125,7 @@ static struct altmmu_vm *altmmu_alloc_vm(struct kvm *kvm, unsigned int bit)
 	}
 	for (int level = 1; level <= PGT_MAX_LEAF_LEVEL; level++)
 		counters.leaves[level] = &kvm->stat.pages[level - 1];
+	counters.tables = &vm->tables;
 	vm->kvm = kvm;
 	pgt_mmu_init(&vm->mmu, &kvm->mmu_lock, kvm_mmu_max_gfn() + 1,
 		     vm->fmt.nonpresent, &counters);
@@ -150,8 +150,30 @@ static void altmmu_say_if_missing(void)
 		pr_info_once("no format for this host's page tables: VMs stay on KVM's own MMU\n");
 }
 
+static void altmmu_count_tables(struct altmmu_vm *vm, atomic_long_t *tables)
+{
+	struct pgt_counters *counters = &vm->mmu.counters;
+
+	atomic_long_add(atomic_long_xchg(counters->tables, 0), tables);
+	counters->tables = tables;
+}
+
+/*
+ * What the VM's statistics say of tables is of those that it has.  Of leaves there
+ * are none when it changes.
+ *
+ * Context: nobody else knows @kvm yet, or the MMU lock is held exclusively, under
+ * which roots come and go where there are no vCPUs.  Who reads a count without it,
+ * in debugfs, gets one or the other: @old is freed when he has left.
+ */
 static void altmmu_set_vm(struct kvm *kvm, struct altmmu_vm *vm)
 {
+	struct altmmu_vm *old = kvm->arch.altmmu;
+
+	if (old)
+		altmmu_count_tables(old, &old->tables);
+	if (vm)
+		altmmu_count_tables(vm, &kvm->stat.altmmu_tables);
 	kvm->arch.altmmu = vm;
 	if (vm && vm->private)
 		kvm->arch.gfn_direct_bits = altmmu_private_end(vm);

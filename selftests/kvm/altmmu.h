@@ -105,9 +105,16 @@ u64 random_below(u64 end);
 size_t huge_size(void *mem, size_t size);
 bool is_all_huge(void *mem, size_t size);
 void *add_thp_slot(struct kvm_vm *vm, u64 gpa, u32 slot, u64 size);
+u64 pfn_of(void *mem);
+bool pages_stay(void *mem, u64 nr, u64 step, const u64 *pfns);
+bool pages_settle(void *mem, u64 nr, u64 step, u64 *pfns);
+int idle_open(void);
+void idle_mark(int bitmap, u64 pfn);
+bool idle_is(int bitmap, u64 pfn);
 long meminfo_kb(const char *name);
 long host_event_count(const char *name);
 long page_table_kb(void);
+long page_table_kb_at_rest(void);
 long page_table_kb_after(long expected);
 
 /* Files by which the kernel is told things. */

@@ -344,12 +344,16 @@ TEST_F_TIMEOUT(async_pf, halted, TEST_TIMEOUT_LONG)
 	vcpu_arch_set_entry_point(vcpu, guest_knows_nothing);
 	vcpu_threads_start(&thread, &vcpu, 1);
 	for (u64 page = 0; page < NR_PAGES; page++) {
+		u64 before;
+
 		ASSERT_EQ(page, page_wanted(self));
 		ASSERT_TRUE(wait_until(vcpu_get_stat(vcpu, blocking)));
+		before = guest_value(self->vm, &nr_other_interrupts);
 		interrupt(self->vm);
+		/* QEMU's CPU may take one twice, whoever's the page tables are. */
 		ASSERT_TRUE(wait_until(guest_value(self->vm,
-						   &nr_other_interrupts) ==
-				       page + 1));
+						   &nr_other_interrupts) >
+				       before));
 		ASSERT_TRUE(wait_until(vcpu_get_stat(vcpu, blocking)));
 		supply(self, page);
 	}

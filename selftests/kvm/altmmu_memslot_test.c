@@ -298,6 +298,28 @@ TEST_F(memslot, zaps)
 		  vm_get_stat(self->vm, pages_4k));
 }
 
+/*
+ * Memory that two slots have goes from both at once.  While altmmu unmaps the second
+ * it may drop the lock, and must not owe the flush for the first then.
+ */
+TEST_F(memslot, two_slots)
+{
+	u64 before;
+
+	set_slot(self->vm, TEST_GPA, TEST_SIZE, 0, self->mem);
+	vm_set_user_memory_region(self->vm, TEST_SLOT + 1, 0, OTHER_GPA,
+				  TEST_SIZE, self->mem);
+	touch_memory(self->vcpus[0], TEST_GPA, TEST_SIZE, true);
+	touch_memory(self->vcpus[0], OTHER_GPA, TEST_SIZE, true);
+	before = vm_get_stat(self->vm, remote_tlb_flush_requests);
+
+	ASSERT_EQ(0, madvise(self->mem, TEST_SIZE, MADV_DONTNEED));
+	EXPECT_LE(before + (variant->mmu == KVM_X86_MMU_ALTMMU ? 2 : 1),
+		  vm_get_stat(self->vm, remote_tlb_flush_requests));
+	touch_memory(self->vcpus[0], TEST_GPA, TEST_SIZE, true);
+	EXPECT_EQ(1, self->mem[0]);
+}
+
 int main(int argc, char *argv[])
 {
 	mmu_require_altmmu();

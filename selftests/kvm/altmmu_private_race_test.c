@@ -134,13 +134,19 @@ TEST_F_TIMEOUT(race, under_vcpus, TEST_TIMEOUT_LONG)
 		else
 			usleep(random_below(20000));
 	}
+	/* Until each vCPU has been first at a page: chance may have left one out. */
+	for (u32 i = 0; i < TEST_VCPUS; i++) {
+		while (!READ_ONCE(counted[i].done)) {
+			punch_somewhere(self->vm);
+			usleep(random_below(20000));
+		}
+	}
 	vcpu_threads_wait_passes(threads, TEST_VCPUS);
 	vcpu_threads_stop(threads, TEST_VCPUS);
 
 	for (u32 i = 0; i < TEST_VCPUS; i++) {
 		/* Whatever has gone on, none of it was for user space to decide. */
 		EXPECT_EQ(0, threads[i].bad_addresses);
-		EXPECT_LT(0, counted[i].done);
 		EXPECT_EQ(variant->deletes, !!counted[i].nothing_there);
 	}
 	provider_read(self->vm, &counts);

@@ -3,6 +3,7 @@
  * How a soft-mirror VM is made, and what is refused: shared bits that can't be,
  * choices that come too late, guests that would not fit.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "kselftest_harness.h"
@@ -10,6 +11,7 @@
 #include "apic.h"
 
 #define NR_PAGES	16
+#define NR_MOVES	20
 
 static void guest_code(void)
 {
@@ -57,6 +59,44 @@ TEST_F(select, capability)
 	/* 0 leaves it. */
 	EXPECT_EQ(0, private_set(self->vm, 0, 0));
 	EXPECT_EQ(bit - 1, private_shared_bit(self->vm));
+}
+
+static void *move_bit(void *data)
+{
+	u64 bit = kvm_check_cap(KVM_CAP_X86_SOFT_MIRROR);
+	struct kvm_vm *vm = data;
+
+	/* It is too late while there is a memslot. */
+	for (int i = 0; i < NR_MOVES; i++)
+		private_set(vm, bit - i % 2, 0);
+	return NULL;
+}
+
+/* Somebody else may have memslots come and go; no table is left, or counted twice. */
+TEST_F_TIMEOUT(select, bit_moves_with_memslots, TEST_TIMEOUT_LONG)
+{
+	u64 bit = kvm_check_cap(KVM_CAP_X86_SOFT_MIRROR);
+	pthread_t thread;
+	u64 tables, most;
+
+	/* How many there are depends on the bit. */
+	self->vm = create();
+	ASSERT_EQ(0, private_set(self->vm, bit - 1, 0));
+	most = vm_get_stat(self->vm, altmmu_tables);
+	ASSERT_EQ(0, private_set(self->vm, bit, 0));
+	tables = vm_get_stat(self->vm, altmmu_tables);
+	ASSERT_LT(0, tables);
+	most = max(most, tables);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, move_bit, self->vm));
+	for (int i = 0; i < NR_MOVES; i++) {
+		vm_userspace_mem_region_add(self->vm, VM_MEM_SRC_ANONYMOUS,
+					    TEST_GPA, TEST_SLOT, 1, 0);
+		vm_mem_region_delete(self->vm, TEST_SLOT);
+		EXPECT_GE(most, vm_get_stat(self->vm, altmmu_tables));
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, private_set(self->vm, bit, 0));
+	EXPECT_EQ(tables, vm_get_stat(self->vm, altmmu_tables));
 }
 
 TEST_F(select, not_for_other_types)

@@ -3,11 +3,14 @@
  * Private and shared memory of a soft-mirror VM, one access at a time: which of
  * a page's two contents the guest gets, and when it gets neither.
  */
+#include <string.h>
+
 #include "kselftest_harness.h"
 #include "altmmu_private.h"
 
 #define TEST_SIZE	SZ_4M
 #define NR_PAGES	(TEST_SIZE / PAGE_SIZE)
+#define MAX_LOOKS	10
 
 #define NX_HUGE_PAGES	KVM_PARAM("nx_huge_pages")
 
@@ -361,6 +364,77 @@ TEST_F(access, delete_slot)
 	self->mem = private_add_memory(self->vm, TEST_GPA, TEST_SLOT,
 				       TEST_SIZE);
 	EXPECT_EQ(0, private_word(self->vcpu, 3, 0));
+}
+
+/*
+ * Mark two pages of the host's as idle, use both, the first as private memory, and
+ * look.  False if the host has moved one meanwhile: then what is seen says nothing.
+ */
+static bool look(struct __test_metadata *_metadata, struct kvm_vcpu *vcpu, int bitmap,
+		 void *mem)
+{
+	bool was_idle[2], is_idle[2];
+	u64 pfns[2];
+
+	private_word(vcpu, 3, 0xaaaa);
+	shared_word(vcpu, 5, 0xcccc);
+	ASSERT_TRUE(pages_settle(mem, 2, 2 * PAGE_SIZE, pfns));
+	for (int i = 0; i < 2; i++)
+		idle_mark(bitmap, pfns[i]);
+	for (int i = 0; i < 2; i++)
+		was_idle[i] = idle_is(bitmap, pfns[i]);
+	EXPECT_EQ(0xaaaa, private_word(vcpu, 3, 0xdddd));
+	EXPECT_EQ(0xcccc, shared_word(vcpu, 5, 0));
+	for (int i = 0; i < 2; i++)
+		is_idle[i] = idle_is(bitmap, pfns[i]);
+	if (!pages_stay(mem, 2, 2 * PAGE_SIZE, pfns))
+		return false;
+
+	EXPECT_TRUE(was_idle[0]);
+	EXPECT_TRUE(was_idle[1]);
+	EXPECT_TRUE(is_idle[0]);
+	EXPECT_FALSE(is_idle[1]);
+	return true;
+}
+
+/*
+ * Who looks whether the host's memory is used learns nothing of private memory, and
+ * does nothing to it.  Nor does dirty logging.
+ */
+TEST_F(access, host_looks)
+{
+	void *private = (void *)self->mem + 3 * PAGE_SIZE;
+	void *shared = (void *)self->mem + 5 * PAGE_SIZE;
+	struct userspace_mem_region *region;
+	struct provider_counts before, after;
+	int bitmap = idle_open();
+	int tries = 0;
+
+	if (bitmap < 0)
+		SKIP(return, "no permission, or no CONFIG_IDLE_PAGE_TRACKING");
+	*(u64 *)private = 1;
+	*(u64 *)shared = 0xbbbb;
+	vm_mem_set_private(self->vm, PAGE_GPA(3), PAGE_SIZE);
+	EXPECT_EQ(0, private_word(self->vcpu, 3, 0));
+	EXPECT_EQ(0xbbbb, shared_word(self->vcpu, 5, 0));
+
+	provider_read(self->vm, &before);
+	do {
+		ASSERT_GT(MAX_LOOKS, tries++);
+	} while (!look(_metadata, self->vcpu, bitmap, private));
+	close(bitmap);
+
+	region = memslot2region(self->vm, TEST_SLOT);
+	EXPECT_EQ(-1, __vm_set_user_memory_region2(self->vm, TEST_SLOT,
+						   KVM_MEM_GUEST_MEMFD |
+						   KVM_MEM_LOG_DIRTY_PAGES,
+						   TEST_GPA, TEST_SIZE, self->mem,
+						   region->region.guest_memfd,
+						   0));
+	EXPECT_EQ(EINVAL, errno);
+	provider_read(self->vm, &after);
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+	EXPECT_EQ(0xdddd, private_word(self->vcpu, 3, 0));
 }
 
 /* The same, with the shared bit at different places. */

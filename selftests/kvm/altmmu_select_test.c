@@ -2,6 +2,9 @@
 /*
  * Choosing a VM's MMU: KVM_CAP_X86_MMU, and the parameter kvm.mmu.
  */
+#include <fcntl.h>
+#include <string.h>
+
 #include "kselftest_harness.h"
 #include "altmmu.h"
 #include "svm_util.h"
@@ -136,7 +139,25 @@ TEST_F(select, refused_without_tdp)
 	EXPECT_EQ(EINVAL, errno);
 }
 
-/* ...and VMs that would be on it by default are on KVM's own. */
+/* How often the kernel has said something since it booted. */
+static int kernel_said(const char *text)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	char record[8192];
+	int count = 0;
+	ssize_t n;
+
+	TEST_ASSERT(fd >= 0, "Can't open /dev/kmsg");
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		record[max_t(ssize_t, n, 0)] = '\0';
+		count += !!strstr(record, text);
+	}
+	close(fd);
+	return count;
+}
+
+/* ...and VMs that would be on it by default are on KVM's own, which is said once. */
 TEST_F(select, falls_back_without_tdp)
 {
 	if (kvm_is_tdp_enabled())
@@ -145,6 +166,9 @@ TEST_F(select, falls_back_without_tdp)
 	ASSERT_TRUE(write_file(MMU_PARAM, "altmmu"));
 	self->vm = vm_create_barebones();
 	EXPECT_EQ(KVM_X86_MMU_KVM, mmu_of_new_vm(self->vm));
+	kvm_vm_free(self->vm);
+	self->vm = vm_create_barebones();
+	EXPECT_EQ(1, kernel_said("no nested paging on this host"));
 }
 
 FIXTURE(mmu) {
@@ -197,6 +221,27 @@ TEST_F(mmu, back_and_forth)
 		ASSERT_EQ(0, select_mmu(self->vm, variant->mmu));
 	}
 	EXPECT_EQ(variant->mmu, mmu_of_new_vm(self->vm));
+}
+
+/* A limit for shadow pages is taken, and is nothing to a guest that has none. */
+TEST_F(mmu, nr_mmu_pages)
+{
+	struct kvm_vcpu *vcpu;
+	u64 mapped;
+
+	self->vm = mmu_create_with_vcpus(variant->mmu, 1, guest_touch, &vcpu);
+	vm_userspace_mem_region_add(self->vm, VM_MEM_SRC_ANONYMOUS, TEST_GPA,
+				    TEST_SLOT, 16, 0);
+	virt_map(self->vm, TEST_GPA, TEST_GPA, 16);
+	touch_memory(vcpu, TEST_GPA, 16 * PAGE_SIZE, true);
+	mapped = vm_get_stat(self->vm, pages_4k);
+
+	EXPECT_EQ(-1, __vm_ioctl(self->vm, KVM_SET_NR_MMU_PAGES, (void *)1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, __vm_ioctl(self->vm, KVM_SET_NR_MMU_PAGES, (void *)64));
+	EXPECT_EQ(mapped, vm_get_stat(self->vm, pages_4k));
+	touch_memory(vcpu, TEST_GPA, 16 * PAGE_SIZE, true);
+	EXPECT_EQ(mapped, vm_get_stat(self->vm, pages_4k));
 }
 
 TEST_F(mmu, busy_with_a_vcpu)
@@ -423,6 +468,29 @@ TEST_F(mmu, forced_svm)
 	EXPECT_EQ(can ? SVM_EXIT_VMMCALL : SVM_EXIT_ERR,
 		  *(u64 *)host_pointer(self->vm, &vmrun_exit_code));
 	/* The VM has taken no harm. */
+	EXPECT_EQ(variant->mmu, mmu_of(vcpu));
+}
+
+static void guest_allow_vmx(void)
+{
+	const u64 allow = FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
+
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_FEAT_CTL, allow), 0);
+	GUEST_ASSERT_EQ(rdmsr(MSR_IA32_FEAT_CTL), allow);
+	GUEST_SYNC(0);
+	guest_touch();
+}
+
+/* Firmware allows VMX if it was told to, and does not look whether there is any. */
+TEST_F(mmu, allowed_vmx)
+{
+	struct kvm_vcpu *vcpu;
+
+	if (!kvm_cpu_has(X86_FEATURE_VMX))
+		SKIP(return, "the host has no nested guests, or not with VMX");
+
+	self->vm = mmu_create_with_vcpus(variant->mmu, 1, guest_allow_vmx, &vcpu);
+	run_until_sync(vcpu);
 	EXPECT_EQ(variant->mmu, mmu_of(vcpu));
 }
 

@@ -23,6 +23,9 @@
 /* About how many milliseconds it may take vCPUs to come to some memory. */
 #define REFUSAL_TRIES	5000
 
+/* How often to look, 2 ms apart, whether ksmd, which sees a page twice, is done. */
+#define MERGE_TRIES	5000
+
 #define KSM(file)	"/sys/kernel/mm/ksm/" file
 
 /* A phase in which the guest writes to nothing: KSM leaves alone what changes. */
@@ -423,7 +426,8 @@ static long merge(FIXTURE_DATA(storm) * self)
 		return unable("no KSM");
 	kvm_madvise(self->mem, TEST_SIZE, MADV_MERGEABLE);
 	set_phase(self->vm, PHASE_QUIET);
-	for (int i = 0; i < 1000 && merged <= 0; i++) {
+	vcpu_threads_wait_passes(self->threads, TEST_VCPUS);
+	for (int i = 0; i < MERGE_TRIES && merged <= 0; i++) {
 		usleep(2000);
 		merged = ksm_value("/proc/self/ksm_merging_pages");
 	}

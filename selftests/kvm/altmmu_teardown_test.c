@@ -2,6 +2,7 @@
 /*
  * What is left of a VM's page tables, or of the whole VM: nothing.
  */
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "altmmu_fixture.h"
@@ -26,10 +27,10 @@ static struct kvm_vcpu *create_mapped_vm(u64 mmu)
 
 TEST_F_TIMEOUT(mmu, no_tables_are_left, TEST_TIMEOUT_LONG)
 {
-	long before = page_table_kb();
+	long before = page_table_kb_at_rest();
 
 	if (before < 0)
-		SKIP(return, "no SecPageTables in /proc/meminfo");
+		SKIP(return, "no SecPageTables in /proc/meminfo, or others' VMs");
 
 	for (int i = 0; i < NR_ROUNDS; i++) {
 		struct kvm_vcpu *vcpu = create_mapped_vm(variant->mmu);
@@ -43,12 +44,12 @@ TEST_F_TIMEOUT(mmu, no_tables_are_left, TEST_TIMEOUT_LONG)
 /* The tables that a VM on altmmu says it has are those that it is charged for. */
 TEST_F_TIMEOUT(mmu, tables_are_accounted, TEST_TIMEOUT_LONG)
 {
-	long before = page_table_kb();
+	long before = page_table_kb_at_rest();
 	struct kvm_vcpu *vcpu;
 	u64 tables;
 
 	if (before < 0)
-		SKIP(return, "no SecPageTables in /proc/meminfo");
+		SKIP(return, "no SecPageTables in /proc/meminfo, or others' VMs");
 
 	vcpu = create_mapped_vm(variant->mmu);
 	self->vm = vcpu->vm;
@@ -65,10 +66,10 @@ TEST_F_TIMEOUT(mmu, tables_are_accounted, TEST_TIMEOUT_LONG)
 /* A VM whose process is killed while its vCPU runs goes like any other. */
 TEST_F_TIMEOUT(mmu, killed, TEST_TIMEOUT_LONG)
 {
-	long before = page_table_kb();
+	long before = page_table_kb_at_rest();
 
 	if (before < 0)
-		SKIP(return, "no SecPageTables in /proc/meminfo");
+		SKIP(return, "no SecPageTables in /proc/meminfo, or others' VMs");
 
 	for (int i = 0; i < NR_ROUNDS; i++) {
 		int ready[2];
@@ -180,12 +181,54 @@ TEST_F(mmu, debugfs_follows_the_mmu)
 	}
 }
 
+/* A process that reads a file all the time, if it is there; it ends with us. */
+static pid_t reader_start(const char *path)
+{
+	char text[4096];
+	pid_t pid;
+
+	pid = fork();
+	TEST_ASSERT(pid >= 0, "Can't fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		read_file(path, text, sizeof(text));
+}
+
+static void reader_stop(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	TEST_ASSERT(waitpid(pid, NULL, 0) == pid, "Lost the reader");
+}
+
+/* Somebody may be looking when a VM leaves altmmu, and comes back. */
+TEST_F_TIMEOUT(mmu, read_while_leaving, TEST_TIMEOUT_LONG)
+{
+	char path[128];
+	pid_t pid;
+
+	self->vm = vm_create_barebones();
+	vm_enable_cap(self->vm, KVM_CAP_X86_MMU, KVM_X86_MMU_ALTMMU);
+	debugfs_path(self->vm, "altmmu/summary", path, sizeof(path));
+	if (access(path, R_OK))
+		SKIP(return, "no debugfs");
+
+	pid = reader_start(path);
+	for (int i = 0; i < 20; i++) {
+		vm_enable_cap(self->vm, KVM_CAP_X86_MMU, KVM_X86_MMU_KVM);
+		vm_enable_cap(self->vm, KVM_CAP_X86_MMU, KVM_X86_MMU_ALTMMU);
+		EXPECT_EQ(0, access(path, R_OK));
+	}
+	reader_stop(pid);
+}
+
 /* Somebody who looks at the tables of a VM all the time keeps nothing there. */
 TEST_F_TIMEOUT(mmu, read_while_used, TEST_TIMEOUT_LONG)
 {
 	struct kvm_vcpu *vcpu = create_mapped_vm(variant->mmu);
 	void *mem = addr_gpa2hva(vcpu->vm, TEST_GPA);
-	char path[128], text[4096];
+	char path[128];
 	pid_t pid;
 
 	self->vm = vcpu->vm;
@@ -195,18 +238,14 @@ TEST_F_TIMEOUT(mmu, read_while_used, TEST_TIMEOUT_LONG)
 	if (access(path, R_OK))
 		SKIP(return, "no debugfs");
 
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		while (read_file(path, text, sizeof(text)))
-			;
+	pid = reader_start(path);
 	for (int i = 0; i < 20; i++) {
 		kvm_madvise(mem, TEST_SIZE, MADV_DONTNEED);
-		touch_memory(vcpu, TEST_GPA, TEST_SIZE, true);
+		/* Several records of what is read, in each of two tables. */
+		touch_memory(vcpu, TEST_GPA + SZ_2M - SZ_1M / 2, SZ_1M, true);
 		vm_mem_region_reload(self->vm, TEST_SLOT);
 	}
-	kill(pid, SIGKILL);
-	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	reader_stop(pid);
 	vm_mem_region_delete(self->vm, TEST_SLOT);
 	vm_mem_region_delete(self->vm, 0);
 	EXPECT_EQ(0, vm_get_stat(self->vm, pages_4k));

@@ -2,14 +2,20 @@
 /*
  * What altmmu's tests share, see altmmu.h.
  */
+#include <glob.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <linux/fs.h>
+#include <linux/kernel-page-flags.h>
+#include <linux/membarrier.h>
 
 #include "altmmu.h"
 
 /* For the program, its data, page tables and stacks. */
 #define SLOT0_PAGES	2048
+#define KVM_FOLDER	"/sys/kernel/debug/kvm/"
+/* How often CPUs are told to put pages on the LRU lists. */
+#define MAX_SETTLE	10
 
 struct guest_control guest_control;
 
@@ -296,6 +302,91 @@ static long number_in(const char *path, const char *name, char separator)
 	return number;
 }
 
+/* The pfn behind memory of this process, which is there. */
+u64 pfn_of(void *mem)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	u64 entry;
+
+	TEST_ASSERT(fd >= 0, "Can't open the pagemap");
+	TEST_ASSERT(pread(fd, &entry, sizeof(entry),
+			  (u64)mem / PAGE_SIZE * sizeof(entry)) == sizeof(entry),
+		    "Can't read the pagemap");
+	close(fd);
+	return entry & GENMASK_ULL(54, 0);
+}
+
+/* Whether a page is on an LRU list, not on its way there or taken from it. */
+static bool is_on_lru(u64 pfn)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY);
+	u64 flags;
+
+	TEST_ASSERT(fd >= 0, "Can't open the flags of pages");
+	TEST_ASSERT(pread(fd, &flags, sizeof(flags), pfn * sizeof(flags)) ==
+		    sizeof(flags), "Can't read the flags of a page");
+	close(fd);
+	return flags & BIT_ULL(KPF_LRU);
+}
+
+/*
+ * Whether the host has left pages of this process, @step bytes from one to the next,
+ * at @pfns.
+ */
+bool pages_stay(void *mem, u64 nr, u64 step, const u64 *pfns)
+{
+	for (u64 i = 0; i < nr; i++)
+		if (pfn_of(mem + i * step) != pfns[i] || !is_on_lru(pfns[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Have such pages, which are there, on LRU lists: others can't be idle.  CPUs keep
+ * some that are new or were moved, until they are told to give them up; the host's
+ * page cache goes with that, but no page is moved.
+ */
+bool pages_settle(void *mem, u64 nr, u64 step, u64 *pfns)
+{
+	for (int i = 0; i < MAX_SETTLE; i++) {
+		if (!write_file("/proc/sys/vm/drop_caches", "1"))
+			return false;
+		for (u64 j = 0; j < nr; j++)
+			pfns[j] = pfn_of(mem + j * step);
+		if (pages_stay(mem, nr, step, pfns))
+			return true;
+	}
+	return false;
+}
+
+/* The bitmap of idle pages, or -1 if it, or what makes use of it, can't be had. */
+int idle_open(void)
+{
+	if (access("/proc/sys/vm/drop_caches", W_OK) ||
+	    access("/proc/kpageflags", R_OK))
+		return -1;
+	return open("/sys/kernel/mm/page_idle/bitmap", O_RDWR);
+}
+
+/* For a huge page: its first pfn. */
+void idle_mark(int bitmap, u64 pfn)
+{
+	u64 bits = BIT_ULL(pfn % 64);
+
+	TEST_ASSERT(pwrite(bitmap, &bits, sizeof(bits), pfn / 64 * sizeof(bits)) ==
+		    sizeof(bits), "Can't mark a page as idle");
+}
+
+/* Whether nobody has used a page since it was marked. */
+bool idle_is(int bitmap, u64 pfn)
+{
+	u64 bits;
+
+	TEST_ASSERT(pread(bitmap, &bits, sizeof(bits), pfn / 64 * sizeof(bits)) ==
+		    sizeof(bits), "Can't read whether a page is idle");
+	return bits & BIT_ULL(pfn % 64);
+}
+
 /* A line of /proc/meminfo, in KiB. */
 long meminfo_kb(const char *name)
 {
@@ -318,6 +409,40 @@ long page_table_kb(void)
 
 	read_file("/proc/sys/vm/stat_refresh", nothing, sizeof(nothing));
 	return meminfo_kb("SecPageTables");
+}
+
+/* Each VM has a folder, whose name begins with the process that has made it. */
+static bool others_have_vms(void)
+{
+	bool found = false;
+	glob_t vms;
+
+	if (glob(KVM_FOLDER "[0-9]*-*", 0, NULL, &vms))
+		return false;
+	for (size_t i = 0; i < vms.gl_pathc; i++)
+		found |= atoi(vms.gl_pathv[i] + strlen(KVM_FOLDER)) != getpid();
+	globfree(&vms);
+	return found;
+}
+
+/*
+ * What is left when what tests before this one have freed is gone, or -1 if that
+ * can't be said, or would say nothing: others have VMs.
+ */
+long page_table_kb_at_rest(void)
+{
+	long kb = page_table_kb(), last;
+
+	for (int stable = 0; stable < 2 && kb >= 0; stable++) {
+		last = kb;
+		/* A grace period, and some time for those who waited for it. */
+		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		usleep(50000);
+		kb = page_table_kb();
+		if (kb != last)
+			stable = -1;
+	}
+	return others_have_vms() ? -1 : kb;
 }
 
 /* Tables are freed after a grace period, so it may take a while. */

@@ -190,7 +190,7 @@ int mirror_zap(struct mirror *mirror, struct pgt_range *range, bool may_yield,
 /**
  * mirror_zap_tables() - the same, and let go of the tables
  * @mirror:	whose
- * @range:	tables wholly in it go
+ * @range:	tables wholly in it go; it stays as it is
  * @may_yield:	the lock may be dropped on the way
  * @cache:	as for mirror_zap()
  *

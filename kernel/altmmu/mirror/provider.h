@@ -31,7 +31,8 @@
  *  -EBUSY	somebody else holds what the call needs, and nothing has changed.
  *		With the MMU lock held for reading the fault is repeated.  Else the
  *		mirror opens a window (open_window()) and calls again; inside of a
- *		window no call may be busy.
+ *		window no call may be busy.  reclaim(), when no vCPU is left, has
+ *		no window: it is called a few times more.
  *  -EINTR	interrupted, nothing has changed; the call is repeated at once.
  *  -EOPNOTSUPP	promote() only: the children can't become one leaf.  The parent
  *		is still blocked, and unblock() follows.

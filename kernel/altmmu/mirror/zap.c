@@ -403,14 +403,15 @@ int mirror_zap(struct mirror *mirror, struct pgt_range *range, bool may_yield,
 int mirror_zap_tables(struct mirror *mirror, struct pgt_range *range,
 		      bool may_yield, struct mirror_cache *cache)
 {
-	struct pgt_range all, none = { };
+	struct pgt_range all, none = { }, left = *range;
 	struct pgt_batch batch;
 	int ret;
 
-	pgt_clip(mirror->root, range, &all.start, &all.end);
-	ret = mirror_zap(mirror, range, may_yield, cache);
+	/* From the start each time, for tables are given back at the end. */
+	ret = mirror_zap(mirror, &left, may_yield, cache);
 	if (ret)
 		return ret;
+	pgt_clip(mirror->root, range, &all.start, &all.end);
 	pgt_batch_begin(&batch, &mirror->mmu, PGT_EXCLUSIVE, may_yield);
 	for (int level = 2; level <= mirror->root->levels; level++) {
 		mirror_range_join(&mirror->emptied[level], &all);

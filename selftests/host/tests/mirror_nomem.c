@@ -108,6 +108,41 @@ HOST_TEST(mirror_fail, no_tables)
 	}
 }
 
+/* Tables that map nothing go, also if the zap had to begin again behind them. */
+HOST_TEST(mirror_fail, no_tables_behind_empty)
+{
+	struct pgt_range range = { 0, 0x40010 };
+	struct mirror_cache cache;
+
+	pvm_create(PVM_NPT, 1, VM_MAX_GFNS, 2, 0);
+	mirror_cache_init(&cache, &pvm.mirror);
+	pvm_refill(&cache, 5);
+	/* A fault that got tables, but no leaf. */
+	pvm.inject = (struct pvm_inject) {
+		.at = 1, .error = -EBUSY, .only = MIRROR_MAP,
+	};
+	read_lock(&vm.lock);
+	HOST_EQ(pvm_map_locked(0x1000, 1, 1, 1, &cache), -EAGAIN);
+	read_unlock(&vm.lock);
+	pvm.inject = (struct pvm_inject){ .only = MIRROR_NR_CALLS };
+	HOST_EQ(pvm_map(0, 0x40000, 2, 2, 1), 1);
+	mirror_cache_drain(&cache);
+
+	write_lock(&vm.lock);
+	HOST_EQ(mirror_zap_tables(&pvm.mirror, &range, true, &cache), -ENOMEM);
+	write_unlock(&vm.lock);
+	pvm_refill(&cache, 4);
+	write_lock(&vm.lock);
+	HOST_EQ(mirror_zap_tables(&pvm.mirror, &range, true, &cache), 0);
+	write_unlock(&vm.lock);
+	/* What is left leads to the rest of the leaf. */
+	HOST_EQ(atomic_long_read(&pvm.counters.tables),
+		pvm.mirror.root->levels);
+	pvm_check();
+	mirror_cache_drain(&cache);
+	pvm_destroy();
+}
+
 HOST_TEST(mirror_fail, no_memory)
 {
 	struct pgt_counters counters;
