@@ -222,7 +222,7 @@ class Port:
         """As much as there is room for."""
         try:
             os.write(self.master, data)
-        except (BlockingIOError, OSError):
+        except OSError:
             pass
 
     def close(self):
@@ -248,8 +248,8 @@ class Boot:
     # of it may be late.
     BOOT_LIMIT = {'amd': 90, 'intel': 400}
     GRACE = 30
-    # Bochs counts its machine's seconds in instructions, of which a slow host does
-    # this many times less in a second.
+    # Bochs counts its machine's seconds in instructions of each CPU, for which a slow
+    # host takes this many times as long.
     SLOWEST = 3
     # A process that sleeps gets on as well, but so much slower.
     ASLEEP = 10
@@ -273,7 +273,9 @@ class Boot:
         self.ear = Ear()
         self.done = False
         self.process = None
-        self.started = 0.0
+        # How much a Bochs has done, and its CPU's and the host's time then.
+        self.work = 0.0
+        self.seen = 0.0, 0.0
         self.nudged = 0.0
         # Called with each line that a command prints, when it does.
         self.on_output = lambda line: None
@@ -325,13 +327,16 @@ class Boot:
         now = time.monotonic()
         if self.machine.cpu != 'intel':
             return now
-        return max(cpu_seconds(self.process.pid),
-                   (now - self.started) / self.ASLEEP)
+        used = cpu_seconds(self.process.pid)
+        self.work += max(used - self.seen[0],
+                         (now - self.seen[1]) / self.ASLEEP)
+        self.seen = used, now
+        return self.work
 
     def _give(self, seconds, limit=0):
         """So many seconds from now on, and a limit that the machine keeps itself."""
         if self.machine.cpu == 'intel':
-            limit *= self.SLOWEST
+            limit *= self.SLOWEST * self.machine.cpus
         self.deadline = self._now() + seconds + limit * self.machine.slack
 
     def _nudge(self):
@@ -345,7 +350,7 @@ class Boot:
             self.output_port.write(b'\0')
 
     def _run(self, scratch, elog, on_result):
-        self.started = time.monotonic()
+        self.seen = 0.0, time.monotonic()
         process = self.process = self._start(scratch, elog)
         self._give(self.BOOT_LIMIT[self.machine.cpu] * self.machine.slack)
         try:
