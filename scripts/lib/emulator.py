@@ -108,11 +108,11 @@ class Machine:
                 'hung_task_timeout_secs=300',
                 # KVM is built in and asks for the TSC's rate before the kernel
                 # has refined it.
-                'kvm.tsc_tolerance_ppm=100000']
-        # QEMU's TSC, which is the host's on each CPU, does not seem to be stable
-        # where that is busy; and comparing them may never end, see
-        # Documentation/vmm.rst.
-        args += ['tsc=reliable']
+                'kvm.tsc_tolerance_ppm=100000',
+                # QEMU's TSC, which is the host's on each CPU, does not seem to be
+                # stable where that is busy; and comparing them may never end, see
+                # Documentation/vmm.rst.
+                'tsc=reliable']
         if self.cpu == 'intel':
             args += ['mitigations=off']
         else:
