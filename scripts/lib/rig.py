@@ -117,6 +117,10 @@ def make_machine(options, mmu):
     append.append(f'{module}.nested={nested_of(options, mmu)}')
     if options.npt == '0':
         append.append(f'{module}.{tables}=0')
+    if options.config == 'debug':
+        # KASAN asks the CPU's features whether there are 5 levels, and the kernel
+        # clears these for a moment when it boots: an interrupt then is reported.
+        append.append('no5lvl')
     return Machine(kernel, initramfs, cpu=options.cpu, cpus=options.cpus,
                    memory=options.memory, append=append,
                    slack=5 if options.config == 'debug' else 1)
