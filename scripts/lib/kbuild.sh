@@ -11,7 +11,7 @@ kvm_make()
 
 	shift 2
 	command -v ccache >/dev/null && cc='ccache gcc'
-	# As in rig.sh.
+	# The cache as rig.sh's set_compiler() has it.
 	nice -n 5 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL KBUILD_BUILD_TIMESTAMP='' \
 		CCACHE_BASEDIR="$top" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 \
 		make -s -j"${JOBS:-$(nproc)}" -C "$source" O="$out" \
