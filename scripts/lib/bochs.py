@@ -12,13 +12,18 @@ from emulator import EmulatorError
 ISOLINUX = '/usr/lib/ISOLINUX/isolinux.bin'
 LDLINUX = '/usr/lib/syslinux/modules/bios/ldlinux.c32'
 
+# Of each CPU, in a second of the machine's clock.  It emulates time in which nothing
+# happens as it does instructions, so fewer make for a shorter wait; with half of
+# these, timers and tests that count seconds get little done in one.
+IPS = 50_000_000
+
 BOCHSRC = """\
 display_library: {display}
 megs: {megs}
 romimage: file={bios}
 vgaromimage: file={vgabios}
-cpu: model={model}, count={cpus}, ips=100000000, reset_on_triple_fault=0, \
-ignore_bad_msrs=1{cpu_options}
+cpu: model={model}, count={cpus}, ips={ips}, quantum=32, \
+reset_on_triple_fault=0, ignore_bad_msrs=1{cpu_options}
 clock: sync=none, time0=1700000000
 ata0-master: type=cdrom, path={iso}, status=inserted
 boot: cdrom
@@ -93,11 +98,13 @@ def make_iso(machine, initramfs, arguments, folder):
 def command(machine, initramfs, folder, port1, port2):
     """How to start it; its files go to `folder`."""
     bochs, own = program()
-    model, options, arguments = 'corei7_haswell_4770', '', ''
+    model, options = 'corei7_haswell_4770', ''
+    # The timer of a CPU that is idle, without a tick, comes seconds late.
+    arguments = ' nohz=off'
     if own:
         model = 'tigerlake'
         options = ', exclude_features="pku,pks"'
-        arguments = ' tsc_early_khz=100000'
+        arguments += f' tsc_early_khz={IPS // 1000}'
     iso = make_iso(machine, initramfs, machine.kernel_arguments() + arguments,
                    folder)
     share = os.path.join(os.path.dirname(bochs), '../share/bochs')
@@ -110,7 +117,7 @@ def command(machine, initramfs, folder, port1, port2):
             vgabios=find('package vgabios',
                          f'{share}/VGABIOS-lgpl-latest',
                          '/usr/share/vgabios/vgabios.bin'),
-            model=model, cpu_options=options, iso=iso, port1=port1,
+            model=model, ips=IPS, cpu_options=options, iso=iso, port1=port1,
             port2=port2))
         if {'sb16', 'es1370'}.intersection(helps(bochs, 'features')):
             out.write('sound: driver=dummy\n')
