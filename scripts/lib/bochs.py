@@ -13,8 +13,8 @@ ISOLINUX = '/usr/lib/ISOLINUX/isolinux.bin'
 LDLINUX = '/usr/lib/syslinux/modules/bios/ldlinux.c32'
 
 # Of each CPU, in a second of the machine's clock.  It emulates time in which nothing
-# happens as it does instructions, so fewer make for a shorter wait; with half of
-# these, timers and tests that count seconds get little done in one.
+# happens as it does instructions, so fewer make for a shorter wait; the list has not
+# been run with less.
 IPS = 50_000_000
 
 BOCHSRC = """\
@@ -99,7 +99,7 @@ def command(machine, initramfs, folder, port1, port2):
     """How to start it; its files go to `folder`."""
     bochs, own = program()
     model, options = 'corei7_haswell_4770', ''
-    # The timer of a CPU that is idle, without a tick, comes seconds late.
+    # The timer of a CPU that is idle, without a tick, comes late.
     arguments = ' nohz=off'
     if own:
         model = 'tigerlake'
